@@ -35,7 +35,7 @@ FLOORS = (
     ("spaces",),
     ("config",),
     ("runs",),
-    ("registry", "result"),
+    ("registry", "result", "clients"),
     ("stand_ins",),
     ("errors", "client"),
 )
@@ -57,10 +57,12 @@ DOORS = {
     "accelerate": ("training/trainer.py",),
     "mlflow": ("training/trackers/mlflow.py",),
     "pillow_heif": ("images/sources/heic.py",),
-    "transformers": ("recipes/retina/models/bert.py",),
+    "lightning": ("clients/lightning_trainer.py",),
+    "transformers": ("recipes/retina/models/bert.py", "clients/transformers_trainer.py"),
     "wandb": ("training/trackers/wandb.py",),
 }
 OPTIONAL = {
+    "lightning": ["lightning"],
     "mlflow": ["mlflow"],
     "onnxruntime": ["onnxruntime"],
     "pillow_heif": ["pillow-heif"],

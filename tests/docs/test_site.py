@@ -31,7 +31,7 @@ OF_PLUGINS = (
     "trackers.notebook",
 )
 """Keys that exist where a package offers such a component, here the one under `tests/plugin`."""
-RECIPES = ["compression", "flowers", "function", "longtail", "pairs"]
+RECIPES = ["command", "compression", "flowers", "function", "longtail", "pairs"]
 
 
 @pytest.fixture(scope="module")

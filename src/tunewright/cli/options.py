@@ -99,6 +99,9 @@ ConfigName = Annotated[
         "--config-name", help="A top-level configuration file to use instead of the recipe's."
     ),
 ]
+Yes = Annotated[
+    bool, typer.Option("--yes", help="Run the command that a study's folder holds, without asking.")
+]
 RUNS = Path("runs")
 Verbose = Annotated[bool, typer.Option("--verbose", help="Print more, and tracebacks of errors.")]
 Wide = Annotated[bool, typer.Option("--wide", help="Print tables whole, in lines of any length.")]

@@ -16,6 +16,7 @@ from tunewright.cli.options import (
     ConfigName,
     RunsDir,
     Word,
+    Yes,
 )
 from tunewright.errors import UsageError
 
@@ -41,6 +42,7 @@ def train(
         int | None, typer.Option("--trial", help="Train this trial of a study: STUDY --trial 17.")
     ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the run folder.")] = None,
+    yes: Yes = False,
     config: ConfigFile = None,
     config_dir: ConfigDir = None,
     config_name: ConfigName = None,
@@ -55,8 +57,9 @@ def train(
     In Python, return the runs and their scores, several where `seeds` are given. A run that is
     resumed continues with the configuration in its folder. watch: receives the epochs. Raises
     UsageError for words that would change it, besides a larger `training.epochs` and another
-    `training.patience`.
+    `training.patience`. yes: run a command that only a stored file names.
     """
+    from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import request_of, runs_of, trial_request
     from tunewright.request import parse_request, parse_resume
     from tunewright.search.resume import find_stopped_run
@@ -74,6 +77,7 @@ def train(
         folder = find_stopped_run(Path(resume), Path(runs_dir))
         before = parse_request((), command="train", configs=Configs(folder.config))
         wanted = parse_resume([str(word) for word in words], folder.config)
+        confirm_command(wanted, yes=yes, resumes=True)
         tree = before.composed.tree
         return resume_run(before.recipe, wanted.composed, folder, before=tree, watch=watch)
     if trial is not None:
@@ -81,6 +85,7 @@ def train(
         name = name or own_name
     else:
         request = request_of(train, words, configs)
+    confirm_command(request, yes=yes)
     runs = runs_of(request, runs_dir)
     return train_stage(request.recipe, request.composed, name=name, runs=runs, watch=watch)
 

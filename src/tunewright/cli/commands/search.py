@@ -15,6 +15,7 @@ from tunewright.cli.options import (
     ConfigName,
     RunsDir,
     Word,
+    Yes,
 )
 
 if TYPE_CHECKING:  # imported in the functions, since `--help` waits for what is imported here
@@ -82,6 +83,7 @@ class StudyOptions(TypedDict, total=False):
     imports: Annotated[Imports, Default(())]
     goal: Goal
     env: Annotated[Env, Default(())]
+    yes: Annotated[Yes, Default(False)]
 
 
 class CallOptions(TypedDict, total=False):
@@ -137,9 +139,14 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
     whose trials are carried over. Carried trials do not count towards `trials`. retry_failed: run
     failed trials again, with their numbers and settings: True for all of them, or one cause.
 
+    script: the words of a script's command, with placeholders for the parameters; for the recipe
+    `command`, see docs/command.md. env: variables of it, written `NAME=VALUE`. yes: run a command
+    that only a study's folder names.
+
     Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
     finished.
     """
+    from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import resumed_request, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
     from tunewright.search.results import refuse_failure
@@ -156,6 +163,7 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
         request = study_request(tune, words, configs, space, settings, origin, runs_dir)
     if words and callable(words[0]):
         watch = watch or PrintNotices()
+    confirm_command(request, yes=given["yes"])
     tuned = tune_stages(
         request.recipe,
         request.composed,
@@ -173,6 +181,7 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
 def plan_training(
     *words: str | Path,
     jobs: int | None = None,
+    yes: bool = False,
     config: Path | str | None = None,
     config_dir: Path | str | None = None,
     config_name: str | None = None,
@@ -183,12 +192,14 @@ def plan_training(
     The configuration is trained for two epochs, and nothing is stored.
     """
     from tunewright.cli.commands.run import train
+    from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import request_of
     from tunewright.search.forecast.training import plan_training as plan_one
     from tunewright.typed_arguments import Configs
 
     configs, settings = Configs(config, config_dir, config_name), {"study.jobs": jobs}
     request = request_of(train, words, configs, settings=settings)
+    confirm_command(request, yes=yes)
     return plan_one(request.recipe, request.composed, watch)
 
 
@@ -217,6 +228,7 @@ def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     In Python, raises what `tune` would raise before its first trial, and RunError when the first
     configuration does not train. See `search.plan.plan`.
     """
+    from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import runs_of, study_request
     from tunewright.search.plan import plan as plan_study
 
@@ -225,6 +237,7 @@ def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     request = study_request(
         plan, words, _configs(given), given["space"], _settings(given), origin, given["runs_dir"]
     )
+    confirm_command(request, yes=given["yes"])
     return plan_study(
         request.recipe,
         request.composed,

@@ -3,7 +3,7 @@
 import os
 import shlex
 import shutil
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -252,10 +252,3 @@ def _plain(config: CommandConfig) -> bool:
 
 def _like_option(choice: object) -> bool:
     return isinstance(choice, str) and choice.startswith("-")
-
-
-def shown_words(config: Mapping[str, Any]) -> str:
-    """Return the command of a stored configuration, to be shown before it runs."""
-    words = shlex.join(map(str, config.get("command") or ()))
-    variables = "".join(f"{k}={shlex.quote(str(v))} " for k, v in (config.get("env") or {}).items())
-    return f"{variables}{words}"

@@ -38,6 +38,7 @@ class Curve:
         self._latest: dict[str, float] = {}
         self._best: ReportedStep | None = None
         self._count = self._without_goal = 0
+        self._stride = 1
         self._told: set[str] = set()
         self.notices: list[str] = []
 
@@ -127,13 +128,13 @@ class Curve:
         assert self._step is not None
         if self._goals[0].metric not in self._open:
             self._miss_goal()
-        stride = 10 ** max(0, math.ceil(math.log10(self._count / FULL)))
-        if stride > 1:
+        if self._count > FULL * self._stride:
+            self._stride *= 10
             self._tell(
-                f"more than {FULL:,} reports: of the others every {stride}th is passed on, then "
-                "fewer (the best one counts in any case)"
+                f"more than {FULL:,} reports: of the others every {self._stride}th is passed on, "
+                "then fewer (the best one counts in any case)"
             )
-        if self._count % stride == 0:
+        if self._count % self._stride == 0:
             yield ReportedStep(self._step, dict(self._open))
 
     def _finish_step(self) -> None:

@@ -57,12 +57,12 @@ def refuse_stored_servers(composed: Composition) -> None:
     if (
         storage is not None
         and file is not None
-        and _is_run_file(file)
+        and is_run_file(file)
         and sqlite_file(storage) is None
     ):
         own_url(storage, file)
     tracker, file = config.trackers.mlflow, source_of(sources, "trackers.mlflow.uri").file
-    if tracker is not None and file is not None and _is_run_file(file):
+    if tracker is not None and file is not None and is_run_file(file):
         refuse_tracker(tracker.uri, file)
 
 
@@ -84,7 +84,7 @@ def refuse_tracker(uri: str | None, where: Path) -> None:
         )
 
 
-def _is_run_file(file: Path) -> bool:
+def is_run_file(file: Path) -> bool:
     """Return whether a file lies where studies and runs write theirs."""
     folder = file.resolve().parent
     of_a_run = file.name == "config.yaml" and (folder / "checkpoints").exists()

@@ -1,18 +1,16 @@
 """Read what a script reports through `tunewright.client`."""
 
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from tunewright.recipes.command.metrics.growing_file import GrowingFile
-from tunewright.recipes.command.metrics.output_lines import number_of
+from tunewright.recipes.command.metrics.output_lines import number_of, object_in
 from tunewright.recipes.command.metrics.reader import (
     METRIC_READERS,
     MetricReader,
     ReaderContext,
     ScriptReport,
 )
-from tunewright.runs.documents import parse_json
 
 
 class ClientReader(MetricReader):
@@ -26,12 +24,8 @@ class ClientReader(MetricReader):
     def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
         """Yield the reports that the script has made since the last call."""
         for line in self._file.poll(ended=ended):
-            try:
-                told = parse_json(line, finite=False)
-            except json.JSONDecodeError:
+            if (told := object_in(line)) is None:
                 continue  # torn by a kill
-            if not isinstance(told, dict):
-                continue
             if isinstance(asked := told.get("asked"), list):
                 self.asked = (self.asked or set()) | set(map(str, asked))
             self.resumes = self.resumes or bool(told.get("checkpoints"))

@@ -1,6 +1,8 @@
 """Follow a text file that another process writes, also where it is rotated or written anew."""
 
 import os
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 CHUNK = 1 << 20
@@ -10,7 +12,7 @@ CHUNK = 1 << 20
 class GrowingFile:
     """Yields whole lines; the last one without a line end only when the writer has ended.
 
-    renewed: whether the last poll began at the start of a file, for the first time or again.
+    renewed: set where a file is begun, for the first time or again; for the reader to reset.
     """
 
     def __init__(self, path: Path) -> None:
@@ -18,26 +20,21 @@ class GrowingFile:
         self._half = b""
         self.renewed = False
 
-    def poll(self, *, ended: bool) -> list[str]:
-        """Return the lines that were completed since the last poll."""
-        self.renewed = False
-        lines: list[bytes] = []
-        try:
-            with self._path.open("rb") as stream:
-                self._notice_renewal(stream.fileno())
-                stream.seek(self._offset)
-                while chunk := stream.read(CHUNK):
-                    self._offset += len(chunk)
-                    *whole, self._half = (self._half + chunk).split(b"\n")
-                    lines += whole
-                    if not ended:
-                        break
-        except OSError:
-            pass  # not there yet, or being replaced
+    def poll(self, *, ended: bool) -> Iterator[str]:
+        """Yield the lines that were completed since the last poll."""
+        with suppress(OSError), self._path.open("rb") as stream:  # not there yet, or replaced
+            self._notice_renewal(stream.fileno())
+            stream.seek(self._offset)
+            while chunk := stream.read(CHUNK):
+                self._offset += len(chunk)
+                *whole, self._half = (self._half + chunk).split(b"\n")
+                for line in whole:
+                    yield line.decode(errors="replace")
+                if not ended:
+                    break
         if ended and self._half:
-            lines.append(self._half)
-            self._half = b""
-        return [line.decode(errors="replace") for line in lines]
+            half, self._half = self._half, b""
+            yield half.decode(errors="replace")
 
     def _notice_renewal(self, descriptor: int) -> None:
         status = os.fstat(descriptor)

@@ -1,13 +1,12 @@
 """Read a metrics file that grows while the script runs: JSON lines, CSV, or TensorBoard's."""
 
 import csv
-import json
 from collections.abc import Iterable
 from pathlib import Path
 
 from tunewright.recipes.command.config import MetricsConfig
 from tunewright.recipes.command.metrics.growing_file import GrowingFile
-from tunewright.recipes.command.metrics.output_lines import report_of
+from tunewright.recipes.command.metrics.output_lines import LONGEST, object_in, report_of
 from tunewright.recipes.command.metrics.reader import (
     METRIC_READERS,
     MetricReader,
@@ -15,7 +14,6 @@ from tunewright.recipes.command.metrics.reader import (
     ScriptReport,
 )
 from tunewright.recipes.command.metrics.tensorboard_events import TensorBoardReader
-from tunewright.runs.documents import parse_json
 
 SUFFIXES = {".jsonl": "jsonl", ".ndjson": "jsonl", ".json": "jsonl", ".csv": "csv", ".tsv": "csv"}
 
@@ -37,11 +35,8 @@ class JsonLinesReader(MetricReader):
     def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
         """Yield the reports that were completed since the last call."""
         for line in self._file.poll(ended=ended):
-            try:
-                values = parse_json(line, finite=False)
-            except json.JSONDecodeError:
-                continue
-            report = report_of(values, self._config) if isinstance(values, dict) else None
+            values = object_in(line) if len(line) <= LONGEST else None
+            report = report_of(values, self._config) if values is not None else None
             if report is not None:
                 yield report
 
@@ -57,10 +52,9 @@ class CsvReader(MetricReader):
 
     def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
         """Yield the rows that were completed since the last call."""
-        lines = self._file.poll(ended=ended)
-        if self._file.renewed:
-            self._names = []
-        for line in lines:
+        for line in self._file.poll(ended=ended):
+            if self._file.renewed:
+                self._names, self._file.renewed = [], False
             if not line.strip():
                 continue
             if not self._names:

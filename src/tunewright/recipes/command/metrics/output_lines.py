@@ -14,7 +14,6 @@ from tunewright.recipes.command.metrics.reader import (
     ReaderContext,
     ScriptReport,
 )
-from tunewright.runs.documents import parse_json
 
 STEPS = (
     "epoch",
@@ -44,14 +43,14 @@ def report_of(values: Mapping[str, Any], config: MetricsConfig) -> ScriptReport 
     """
     metrics: dict[str, float] = {}
     _gather(values, "", metrics)
-    step = None
-    for name in (config.step,) if config.step else STEPS:
-        found = metrics.get(name, metrics.get(name.capitalize()))
-        if found is None:
-            continue
-        metrics.pop(name, metrics.pop(name.capitalize(), None))
-        step = int(found) if math.isfinite(found) and found == int(found) else None
-        break
+    names = (config.step,) if config.step else STEPS
+    found = next((name for name in names if name in metrics), None)
+    if found is None:
+        found = next((n for name in names if (n := name.capitalize()) in metrics), None)
+    if found is None:
+        return ScriptReport(None, metrics) if metrics else None
+    written = metrics.pop(found)
+    step = int(written) if math.isfinite(written) and written == int(written) else None
     return ScriptReport(step, metrics) if metrics or step is not None else None
 
 
@@ -76,7 +75,9 @@ def _as_float(value: float | str) -> float | None:
 def _gather(values: Mapping[str, Any], prefix: str, metrics: dict[str, float]) -> None:
     for key, value in values.items():
         name = f"{prefix}{str(key).strip()}"
-        if isinstance(value, Mapping):
+        if type(value) is float:
+            metrics[name] = value
+        elif isinstance(value, Mapping):
             _gather(value, f"{name}.", metrics)
         elif (number := number_of(value)) is not None:
             metrics[name] = number
@@ -107,17 +108,21 @@ class OutputReader(MetricReader):
         if found:
             return found
         if self._json and text[-1] == "}" and (start := text.find("{")) >= 0:
-            values = _object(text[start:])
+            values = object_in(text[start:])
             if values is not None:
                 return values
         return dict(_PAIR.findall(text)) if self._pairs else None
 
 
-def _object(text: str) -> Mapping[str, Any] | None:
-    """Return a mapping in JSON, or as Python prints it."""
+_DECODER = json.JSONDecoder()
+"""Of lines, whose length is limited: made once, it takes a third of the time of `parse_json`."""
+
+
+def object_in(text: str) -> Mapping[str, Any] | None:
+    """Return a mapping in JSON, or as Python prints it; None for any other line."""
     try:
-        value = parse_json(text, finite=False)
-    except json.JSONDecodeError:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError):
         try:
             value = ast.literal_eval(text)
         except (ValueError, SyntaxError, MemoryError, RecursionError):
