@@ -344,6 +344,23 @@ def test_tuples_among_the_choices_are_told_to_arrive_as_lists(choices, told, tmp
     assert all("kernel: tuples are stored as lists" in notice for notice in notices)
 
 
+def test_names_of_parameters_are_the_users_own(tmp_path):
+    """`optim.name` is another program's word for our `optim.type`, which means nothing here."""
+    arrived = []
+
+    def function(params, report):
+        arrived.append(params["optim"])
+        return 1.0
+
+    space = {
+        "optim.name": {"choices": ["adam", "sgd"]},
+        "optim.momentum": {"low": 0.1, "high": 0.9, "when": {"optim.name": "sgd"}},
+    }
+    tunewright.tune(function, space, trials=8, runs_dir=tmp_path)
+    assert {optim["name"] for optim in arrived} == {"adam", "sgd"}
+    assert all(("momentum" in optim) == (optim["name"] == "sgd") for optim in arrived)
+
+
 def test_zero_beside_a_log_scale_is_a_switch_as_the_error_says(tmp_path):
     arrived = []
 
