@@ -123,7 +123,7 @@ def _unread(
     listed = ", ".join(missing)
     return [
         f"the command contains none of the parameters ({listed}): the script has to read them "
-        "itself, with tunewright.client"
+        "itself, with tunewright.client or wandb.config"
     ]
 
 
