@@ -10,7 +10,7 @@ from tunewright.config.components.plugins import (
     PluginSection,
     with_plugins,
 )
-from tunewright.config.section import Count, NotNegative, Positive, Section, distinct
+from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section, distinct
 from tunewright.runs.quantities import seconds_of
 
 
@@ -183,7 +183,8 @@ class StudyConfig(Section):
     finished or pruned trials that bring nothing better. max_failures: end it after this many
     failures in a row; null ends it where the first five trials fail for one reason. retry_failed:
     run failed trials again: true for all of them, or a cause such as `killed`, or words of the
-    reason.
+    reason. audit_pruning: share of the trials that the pruner would stop and that run on all the
+    same, chosen at random, so that `analyze` can say how many winners it stops.
     """
 
     name: str | None = None
@@ -196,6 +197,7 @@ class StudyConfig(Section):
     patience: Count | None = None
     max_failures: Count | None = None
     retry_failed: bool | str = False
+    audit_pruning: Fraction = 0.0
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()

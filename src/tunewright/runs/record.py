@@ -140,7 +140,8 @@ class Trial:
     constraints: the violation of each; all are met when all are 0 or less. imported_from:
     `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
     the good combination that it tries. avoided: the `avoid` rules that it matches. note: what
-    somebody wrote about it. started: seconds since 1970; None where it is not known.
+    somebody wrote about it. started: seconds since 1970; None where it is not known. audited: the
+    step at which it would have been pruned, had it not run on to audit the pruner.
     """
 
     number: int
@@ -162,6 +163,7 @@ class Trial:
     avoided: tuple[str, ...] = ()
     note: str = ""
     started: float | None = None
+    audited: int | None = None
 
 
 @dataclass(frozen=True)

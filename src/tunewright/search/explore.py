@@ -97,6 +97,7 @@ def explore(
             budget=budget,
             patience=prepared.config.study.patience,
             max_failures=prepared.config.study.max_failures,
+            audit_pruning=prepared.config.study.audit_pruning,
         )
         loop = StudyLoop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
