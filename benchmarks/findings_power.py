@@ -26,6 +26,8 @@ from tunewright.runs.record import StudyRecord, Trial
 from tunewright.spaces.domain import Categorical, Float
 from tunewright.spaces.space import Parameter
 
+SEED = 2026
+"""Of studies that no threshold was set on."""
 MOST_FALSE, LEAST_POWER = 0.05, 0.80
 LR, WD, DROPOUT = "optim.lr", "optim.weight_decay", "model.dropout"
 HEAD, BATCH = "model.type", "training.batch_size"
@@ -413,7 +415,7 @@ def rate_of(case: Case, draw: Draw, studies: int, seed: int) -> tuple[float, flo
     """Return how often a finding is made, with its 95 % interval."""
     hits = 0
     for number in range(studies):
-        record, context = draw(np.random.default_rng([seed, number]))
+        record, context = draw(np.random.default_rng([SEED, seed, number]))
         made = KINDS[case.look or case.name](gather(record, case.parameters, context))
         true = draw is case.with_it
         hits += any(

@@ -114,6 +114,15 @@ class TestWriter:
         assert trial.constraints == {"failure": 1.0, "size": -2.0}
         assert 0 <= trial.duration.total_seconds() < 60
 
+    def test_a_mark_is_there_while_the_trial_runs_and_after_its_end(self, study, storage, way):
+        writing = made(study, storage, way)
+        trial_id, _ = writing.begin(template())
+        writing.mark(trial_id, "audited", 2)
+        writing.mark(trial_id, "audited", 4)
+        assert seen(storage)[0].user_attrs == {"audited": 4}
+        writing.end(trial_id, End(TrialState.COMPLETE, [1.0], {}, {"reason": "x"}))
+        assert seen(storage)[0].user_attrs == {"audited": 4, "reason": "x"}
+
     def test_several_goals(self, tmp_path, way):
         storage = open_storage(f"sqlite:///{tmp_path}/two.db")
         study = optuna.create_study(

@@ -123,8 +123,8 @@ def _slope_chance(found: Evidence, path: str, high: bool) -> float:
     if count < 8 or len(np.unique(distance[near])) < 2:
         return 1.0
     correlation = -rank_correlation(distance[near], effects.residuals(path)[near])
-    if correlation >= 1.0:
-        return 0.0
+    if abs(correlation) > 1.0 - 1e-12:
+        return 0.0 if correlation > 0 else 1.0
     statistic = correlation * math.sqrt((count - 2) / (1.0 - correlation**2))
     return upper_tail(statistic, count - 2)
 
