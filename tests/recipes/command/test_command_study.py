@@ -140,3 +140,26 @@ def until(holds, seconds):
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_plan_measures_a_script_to_its_first_report(tmp_path):
+    file = tmp_path / "train.py"
+    file.write_text(
+        "import time\n"
+        "for epoch in range(1, 101):\n"
+        "    time.sleep(0.3)\n"
+        "    print(f'epoch={epoch} acc=0.5')\n"
+    )
+    planned = tunewright.plan(
+        "command",
+        "training.epochs=100",
+        "study.pruner.type=none",
+        space=SPACE,
+        goal="acc:max",
+        trials=10,
+        jobs=1,
+        runs_dir=tmp_path,
+        script=[sys.executable, str(file), "{optim.lr}"],
+    )
+    assert planned.step_seconds >= 0.3
+    assert planned.search_seconds > 10 * 100 * 0.3

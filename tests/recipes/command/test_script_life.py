@@ -357,3 +357,11 @@ def test_a_metrics_file_of_an_earlier_attempt_is_no_report(attempt, mode):
     assert outcome.state == "done"
     assert [r.step for r in read_progress(folder.progress)] == [1, 2, 3, 4]
     assert "was reported after" not in folder.progress.read_text()
+
+
+def test_a_parameter_that_the_script_never_reads_is_named(attempt):
+    source = "import tunewright.client as tw\ntw.report(1, acc=tw.params()['read'])"
+    params = {"read": 0.5, "optim": {"lr": 1.0}, "typed": 2}
+    folder, outcome = attempt(source, "{typed}", params=params)
+    assert outcome.metrics == {"acc": 0.5}
+    assert "the script never read optim.lr of its parameters" in folder.progress.read_text()

@@ -76,6 +76,8 @@ class _Run:
         self._request: EndRequest | None = None
         self._terminate_at = self._kill_at = float("inf")
         self._terminated = False
+        # Asked to pause before it has begun, as by a plan: it runs to its first report.
+        self._measured = False
         own, exchange = folder.path / "output", folder.path / "client"
         own.mkdir(exist_ok=True)
         exchange.mkdir(exist_ok=True)
@@ -106,6 +108,7 @@ class _Run:
         script = None
         try:
             self._end_earlier_attempts()
+            self._measured = self._reporter.request() is not None
             script = Script(self._start(), self._log.write)
             self._follow(script)
             code = script.code
@@ -142,7 +145,8 @@ class _Run:
                 self._pass_on(point)
             self._send_notices()
             now = time.monotonic()
-            if self._request is None and (request := self._reporter.request()) is not None:
+            waits = self._measured and not self._begun
+            if self._request is None and (request := self._reporter.request()) and not waits:
                 self._stop(request, now)
             if now >= self._terminate_at:
                 self._terminate_at, self._terminated = float("inf"), True
