@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tunewright import job
+from tunewright.recipes.command.launch import mark_of
 from tunewright.recipes.command.process_guard import MARKER
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
@@ -290,11 +291,9 @@ def test_the_script_of_a_killed_attempt_is_ended_before_the_next(attempt, tmp_pa
     """Its worker and the guard were killed, so that nobody has ended it."""
     name = f"older-{tmp_path.name}"
     folder, _ = attempt(GOOD)
-    from tunewright.recipes.command.run import _mark
-
     older = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)", name],
-        env={**os.environ, MARKER: _mark(RunFolder(folder.path.absolute()), 1)},
+        env={**os.environ, MARKER: mark_of(RunFolder(folder.path.absolute()), 1)},
         start_new_session=True,
     )
     _, outcome = attempt(GOOD)
