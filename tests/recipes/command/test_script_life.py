@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tunewright import job
+from tunewright.recipes.command.launch import mark_of
 from tunewright.recipes.command.process_guard import MARKER
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
@@ -290,11 +291,9 @@ def test_the_script_of_a_killed_attempt_is_ended_before_the_next(attempt, tmp_pa
     """Its worker and the guard were killed, so that nobody has ended it."""
     name = f"older-{tmp_path.name}"
     folder, _ = attempt(GOOD)
-    from tunewright.recipes.command.run import _mark
-
     older = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)", name],
-        env={**os.environ, MARKER: _mark(RunFolder(folder.path.absolute()), 1)},
+        env={**os.environ, MARKER: mark_of(RunFolder(folder.path.absolute()), 1)},
         start_new_session=True,
     )
     _, outcome = attempt(GOOD)
@@ -357,3 +356,11 @@ def test_a_metrics_file_of_an_earlier_attempt_is_no_report(attempt, mode):
     assert outcome.state == "done"
     assert [r.step for r in read_progress(folder.progress)] == [1, 2, 3, 4]
     assert "was reported after" not in folder.progress.read_text()
+
+
+def test_a_parameter_that_the_script_never_reads_is_named(attempt):
+    source = "import tunewright.client as tw\ntw.report(1, acc=tw.params()['read'])"
+    params = {"read": 0.5, "optim": {"lr": 1.0}, "typed": 2}
+    folder, outcome = attempt(source, "{typed}", params=params)
+    assert outcome.metrics == {"acc": 0.5}
+    assert "the script never read optim.lr of its parameters" in folder.progress.read_text()

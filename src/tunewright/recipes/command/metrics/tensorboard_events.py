@@ -73,8 +73,7 @@ def _record(head: bytes, stream: object) -> bytes | None:
 
 
 def _scalars(event: bytes) -> ScriptReport | None:
-    step = 0
-    metrics: dict[str, float] = {}
+    step, metrics = 0, dict[str, float]()
     try:
         for field, value in _fields(event):
             if field == 2 and isinstance(value, int):
