@@ -13,7 +13,7 @@ from tunewright.training.memory.peak import MemoryPeak
 from tunewright.training.trackers.tracking import Tracking
 
 POLL_SECONDS = 0.05
-SHORTEST_WAIT, LONGEST_WAIT = 0.0005, 0.02
+SHORTEST_WAIT, LONGEST_WAIT = 0.0005, 0.004
 """Seconds between two looks for an answer, which double from the first to the last."""
 
 
