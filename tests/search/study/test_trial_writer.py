@@ -71,6 +71,19 @@ def seen(storage: RDBStorage) -> list[FrozenTrial]:
 
 
 class TestWriter:
+    def test_parameters_that_come_after_the_begin(self, study, storage, way):
+        writing = made(study, storage, way)
+        trial, _ = writing.begin(create_trial(state=TrialState.RUNNING))
+        values = {"lr": 0.01, "depth": 3, "kind": None}
+        for name, value in values.items():
+            writing.suggest(trial, name, DOMAINS[name], value)
+            assert seen(storage)[0].params[name] == value
+        assert seen(storage)[0].distributions == DOMAINS
+        other, _ = writing.begin(create_trial(state=TrialState.RUNNING))
+        writing.suggest(other, "lr", FloatDistribution(1e-3, 9.0, log=True), 5.0)
+        with pytest.raises(ValueError, match=r"dynamic value space|different distribution"):
+            writing.suggest(other, "kind", CategoricalDistribution(["b"]), "b")
+
     def test_numbers_count_from_zero_and_pass_over_the_trials_of_others(self, study, storage, way):
         writing = made(study, storage, way)
         assert writing.begin(template())[1] == 0
