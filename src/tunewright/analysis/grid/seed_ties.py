@@ -1,8 +1,10 @@
 """Say which trials of a study their seeds tell apart."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
+from tunewright.analysis.grid.run_result import Value
 from tunewright.analysis.grid.ties import Cell, Noise, measure_noise, tied_with_best
 from tunewright.runs.record import StudyRecord, Trial
 
@@ -35,7 +37,10 @@ def compare_seeds(record: StudyRecord) -> SeedComparison | None:
     ranked: Sequence[Trial] = [trial for trial in record.rank_trials() if len(trial.seeds) > 1]
     if len(ranked) < 2:
         return None
-    cells = [Cell(dict(trial.parameters), tuple(trial.seeds.values())) for trial in ranked]
+    cells = [
+        Cell(cast(Mapping[str, Value], trial.parameters), tuple(trial.seeds.values()))
+        for trial in ranked
+    ]
     noise = measure_noise(cells)
     sign = 1.0 if record.direction == "max" else -1.0
     tied = tied_with_best(cells, noise, sign)
