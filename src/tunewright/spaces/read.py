@@ -51,9 +51,8 @@ class SpaceFile:
     parameters: raw fields by config path. settings: configuration that the file sets beside the
     space (study name, number of trials, fixed values), nested. inherit: whether parameters and
     fields that the file leaves out come from the recipe's space. base: the space that they come
-    from in its place. where: file and line of each
-    parameter. direction: of the goal, where the file names no metric. notices: about entries that
-    have no effect.
+    from in its place. where: file and line of each parameter. direction: of the goal, where the
+    file names no metric. notices: about entries that have no effect.
     """
 
     parameters: Mapping[str, Mapping[str, Any]]
