@@ -15,6 +15,8 @@ from tunewright.spaces.domain import Categorical, Domain, Int, canonical, neares
 
 FEWEST = 20
 """Trials at least of which the best can be compared with the others."""
+AGREED = 0.6
+"""Ratio of the spread of the best trials to that of others below which they agree."""
 SHUFFLES = 400
 """Permutations of a test."""
 Rows = Codes
@@ -36,7 +38,7 @@ def find_top(found: Evidence) -> list[Finding]:
     agreed = [
         path
         for (path, (_, ratio)), chance in zip(narrow.items(), chances, strict=True)
-        if chance <= ALPHA and ratio < 0.5
+        if chance <= ALPHA and ratio < AGREED
     ]
     if agreed:
         return [
@@ -127,7 +129,7 @@ def _agreement(
         "top_agree",
         f"the {len(top)} best trials agree in {listed(list(columns))}",
         f"{'; '.join(parts)}. Trials of about the same time are spread more widely.",
-        "less than half as spread out as other trials",
+        f"less than {AGREED:.1f} times as spread out as other trials",
         f"{p_text(chance)}, permutation test, for all parameters together",
         change_space(found.context, domains, name="narrower"),
         0.35,

@@ -143,7 +143,7 @@ def find_idle(found: Evidence) -> list[Finding]:
     if len(spans) < 6:
         return []
     workers, busy, active = _occupancy(spans)
-    if workers * 3 > len(spans) or active <= 0:
+    if workers < 2 or workers * 3 > len(spans) or active <= 0:
         return []
     idle = 1.0 - busy / (workers * active)
     if idle < IDLE or idle * workers * active < WORTH:

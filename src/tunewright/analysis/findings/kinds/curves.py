@@ -271,9 +271,11 @@ def _regularise(found: Evidence, peak: int | None) -> str:
         return (
             f"epochs = {peak}  # or more dropout, weight decay or augmentation"
             if peak
-            else ("model.dropout, weight decay, augmentation: raise their ranges")
+            else "more dropout, weight decay or augmentation"
         )
     file = shlex.quote(f"{context.study}/best_config.yaml")
     if peak:
         return f"tunewright train {file} training.patience={max(2, peak // 4)}"
-    return f"tunewright train {file} optim.weight_decay=0.05"
+    decays = context.accepts("optim.weight_decay", 0.05)
+    word = "optim.weight_decay=0.05" if decays else "training.patience=3"
+    return f"tunewright train {file} {word}"
