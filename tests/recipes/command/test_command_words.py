@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 import tunewright
+from tunewright.cli import app
 from tunewright.errors import ConfigError, TunewrightError, UsageError
 from tunewright.recipes.command.placeholders import (
     TrialValues,
@@ -206,3 +208,10 @@ def test_unquoted_braces_of_yaml_are_told(tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text("recipe: command\ncommand: [python, {lr}]\ngoal: acc\n")
     with pytest.raises(ConfigError, match=r"Write '\{lr\}'"):
         tunewright.tune("study.yaml")
+
+
+def test_what_follows_two_dashes_is_the_scripts():
+    own = ["python", "train.py", "--name", "{lr}", "--", "--seed=1"]
+    command = typer.main.get_command(app).commands["tune"]
+    given = command.make_context("tune", ["command", "--name", "mine", "--", *own]).params
+    assert (given["words"], given["name"], given["script"]) == (["command"], "mine", own)
