@@ -18,6 +18,7 @@ from tunewright.recipes.command.placeholders import (
     fill_words,
     translate_macros,
 )
+from tunewright.search.callbacks import StudyCallback
 
 PARAMS = {"optim": {"lr": 0.001, "name": "adam w"}, "augment": True, "tilt": False, "odd-name/x": 3}
 
@@ -167,12 +168,13 @@ def test_what_a_script_may_misunderstand_is_said(tune, capsys):
     words = (PYTHON, "train.py", "--lr", "{lr}", "--kind", "{kind}", "--augment={augment}")
     seen = []
 
-    class Watch(tunewright.search.callbacks.StudyCallback):
+    class Watch(StudyCallback):
         def notice(self, text):
             seen.append(text)
 
     tune(*words, watch=Watch())
     text = "\n".join(seen)
+    assert "searched: lr 0 .. 1; kind one of -a | b; augment one of true | false" in text
     assert f"trial 0 runs: {PYTHON} train.py --lr 0.5 --kind -a --augment=True" in text
     assert "for a switch write {augment?--augment}" in text
     assert "a choice of kind begins with a dash" in text
