@@ -6,9 +6,11 @@ import sys
 from pathlib import Path
 
 import pytest
+import typer
 import yaml
 
 import tunewright
+from tunewright.cli import app
 from tunewright.errors import ConfigError, TunewrightError, UsageError
 from tunewright.recipes.command.placeholders import (
     TrialValues,
@@ -16,6 +18,7 @@ from tunewright.recipes.command.placeholders import (
     fill_words,
     translate_macros,
 )
+from tunewright.search.callbacks import StudyCallback
 
 PARAMS = {"optim": {"lr": 0.001, "name": "adam w"}, "augment": True, "tilt": False, "odd-name/x": 3}
 
@@ -165,12 +168,13 @@ def test_what_a_script_may_misunderstand_is_said(tune, capsys):
     words = (PYTHON, "train.py", "--lr", "{lr}", "--kind", "{kind}", "--augment={augment}")
     seen = []
 
-    class Watch(tunewright.search.callbacks.StudyCallback):
+    class Watch(StudyCallback):
         def notice(self, text):
             seen.append(text)
 
     tune(*words, watch=Watch())
     text = "\n".join(seen)
+    assert "searched: lr 0 .. 1; kind one of -a | b; augment one of true | false" in text
     assert f"trial 0 runs: {PYTHON} train.py --lr 0.5 --kind -a --augment=True" in text
     assert "for a switch write {augment?--augment}" in text
     assert "a choice of kind begins with a dash" in text
@@ -206,3 +210,10 @@ def test_unquoted_braces_of_yaml_are_told(tmp_path, monkeypatch):
     (tmp_path / "study.yaml").write_text("recipe: command\ncommand: [python, {lr}]\ngoal: acc\n")
     with pytest.raises(ConfigError, match=r"Write '\{lr\}'"):
         tunewright.tune("study.yaml")
+
+
+def test_what_follows_two_dashes_is_the_scripts():
+    own = ["python", "train.py", "--name", "{lr}", "--", "--seed=1"]
+    command = typer.main.get_command(app).commands["tune"]
+    given = command.make_context("tune", ["command", "--name", "mine", "--", *own]).params
+    assert (given["words"], given["name"], given["script"]) == (["command"], "mine", own)
