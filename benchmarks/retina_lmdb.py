@@ -1,8 +1,10 @@
 """LMDBs of patients: ours against pickled tuples of the same pictures, written and read.
 
 build    ours: `build_lmdb` from a folder and a table, which also hashes all pictures, splits the
-         patients and checks for leaks. pickled: each file read, encoded in base64, both eyes of a
-         patient pickled, in transactions of 1,000, as RET-CLIP's script writes them
+         patients and checks for leaks (the hashes of later rounds are those of the first call).
+         pickled: each file read, encoded in base64, both eyes of a patient pickled, in transactions
+         of 1,000, and the reports of 5,000, for each of the same splits, as RET-CLIP's script
+         writes them
 read     every picture file once, in shuffled order, up to its bytes. ours: `PictureReader`.
          pickled: `pickle.loads` and base64, for each picture the patient's pair
 
@@ -31,6 +33,7 @@ from tunewright.recipes.retina.data.lmdb_build import build_lmdb
 from tunewright.recipes.retina.data.open_eyes import open_eyes
 
 SIDE = 224
+SPLITS = ("train", "valid", "test")
 
 
 def main() -> None:
@@ -65,7 +68,7 @@ def main() -> None:
         read = run_rounds(
             {
                 "ours": lambda: read_ours(place / "ours"),
-                "pickled": lambda: read_pickled(place / "pickled", patients),
+                "pickled": lambda: read_pickled(place / "pickled"),
             },
             rounds=rounds,
             null="ours",
@@ -112,18 +115,33 @@ def write_source(folder: Path, patients: int) -> int:
 
 
 def write_pickled(source: Path, folder: Path, patients: int) -> None:
-    folder.mkdir()
+    held = round(0.15 * patients)
+    bounds = (0, patients - 2 * held, patients - held, patients)
+    for split, first, end in zip(SPLITS, bounds, bounds[1:], strict=False):
+        (folder / split).mkdir(parents=True)
+        write_pickled_split(source, folder / split, range(first, end))
+
+
+def write_pickled_split(source: Path, folder: Path, patients: range) -> None:
+    environment = lmdb.open(str(folder / "pairs"), map_size=1 << 40)
+    with environment.begin(write=True) as writing:
+        for row, number in enumerate(patients):
+            value = pickle.dumps((number, row, f"report of eyes {number}"))
+            writing.put(str(row).encode(), value)
+        writing.put(b"num_samples", str(len(patients)).encode())
+    environment.close()
     environment = lmdb.open(str(folder / "imgs"), map_size=1 << 40)
     writing = environment.begin(write=True)
-    for number in range(patients):
+    for row, number in enumerate(patients):
         eyes = tuple(
             base64.urlsafe_b64encode((source / f"{number}_{side}.jpg").read_bytes()).decode()
             for side in ("left", "right")
         )
         writing.put(str(number).encode(), pickle.dumps(eyes))
-        if (number + 1) % 1000 == 0:
+        if (row + 1) % 1000 == 0:
             writing.commit()
             writing = environment.begin(write=True)
+    writing.put(b"num_images", str(len(patients)).encode())
     writing.commit()
     environment.close()
 
@@ -138,18 +156,28 @@ def read_ours(folder: Path) -> dict[str, float]:
     return {"images_per_s": len(places) / (time.perf_counter() - began), "bytes": taken}
 
 
-def read_pickled(folder: Path, patients: int) -> dict[str, float]:
-    environment = lmdb.open(str(folder / "imgs"), readonly=True, lock=False)
-    places = [(str(number).encode(), side) for number in range(patients) for side in (0, 1)]
+def read_pickled(folder: Path) -> dict[str, float]:
+    environments = [
+        lmdb.open(str(folder / split / "imgs"), readonly=True, lock=False) for split in SPLITS
+    ]
+    readers = [environment.begin(buffers=True) for environment in environments]
+    places = [
+        (reading, bytes(key), side)
+        for reading in readers
+        for key, _ in reading.cursor()
+        if bytes(key) != b"num_images"
+        for side in (0, 1)
+    ]
     random.Random(0).shuffle(places)
     taken = 0
     began = time.perf_counter()
-    with environment.begin(buffers=True) as reading:
-        for key, side in places:
-            eyes = pickle.loads(reading.get(key))
-            taken += len(base64.urlsafe_b64decode(eyes[side]))
+    for reading, key, side in places:
+        eyes = pickle.loads(reading.get(key))
+        taken += len(base64.urlsafe_b64decode(eyes[side]))
     seconds = time.perf_counter() - began
-    environment.close()
+    for reading, environment in zip(readers, environments, strict=True):
+        reading.abort()
+        environment.close()
     return {"images_per_s": len(places) / seconds, "bytes": taken}
 
 

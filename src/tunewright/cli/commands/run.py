@@ -104,7 +104,7 @@ def evaluate(
         Path | str | None,
         typer.Option(
             help="Evaluate on other data instead: a folder of classes, a zip or a labelled table; "
-            "of a compressor, a folder of pictures."
+            "of a compressor, a folder of pictures; of retina, patients in any layout."
         ),
     ] = None,
     checkpoint: Annotated[
