@@ -74,13 +74,13 @@ class Measurement:
     """What is measured: the patients of a table, with the weights of a run.
 
     shown: the model with the pictures of the table. own: with those that it was trained on, for
-    probes; None where these are not here.
+    probes.
     """
 
     run: OpenedRun
     shown: OpenedRecipe
     table: EyeTable
-    own: OpenedRecipe | None
+    own: OpenedRecipe
 
 
 def open_run(path: Path) -> OpenedRun:
@@ -161,16 +161,13 @@ def _add_classes(
 ) -> list[Path]:
     """Add what concerns classes to the result, and return the files that were written."""
     own, table = measured.own, measured.table
-    counts = None if own is None else own.sets.train.counts
-    result["per_class"] = _class_rows(table, patients, counts)
-    others: dict[str, ScoredPatients | None] = {}
-    if own is not None:
-        kept = metrics.column("seen") & (metrics.column("labels")[:, 0] >= 0)
-        others = {
-            "majority class": majority(own.sets.train.labels, patients),
-            "image-only probe": _image_only_probe(measured, own, patients, kept),
-            "linear probe": _linear_probe(own, metrics, patients),
-        }
+    result["per_class"] = _class_rows(table, patients, own.sets.train.counts)
+    kept = metrics.column("seen") & (metrics.column("labels")[:, 0] >= 0)
+    others = {
+        "majority class": majority(own.sets.train.labels, patients),
+        "image-only probe": _image_only_probe(measured, patients, kept),
+        "linear probe": _linear_probe(own, metrics, patients),
+    }
     for name, other in others.items():
         if other is not None:
             result["baselines"][name] = classification_scores(other)
@@ -186,7 +183,7 @@ def _add_classes(
 
 
 def _class_rows(
-    table: EyeTable, patients: ScoredPatients, train_counts: Ints | None
+    table: EyeTable, patients: ScoredPatients, train_counts: Ints
 ) -> list[dict[str, Any]]:
     """Return one row for each class; what an absent class cannot have is null."""
     rows: list[dict[str, Any]] = []
@@ -195,7 +192,7 @@ def _class_rows(
         rows.append(
             {
                 "class": name,
-                "train_rows": None if train_counts is None else int(train_counts[label]),
+                "train_rows": int(train_counts[label]),
                 "n": int(positive.sum()),
                 "auroc": auroc(positive, scores),
                 "aupr": average_precision(positive, scores),
@@ -225,10 +222,10 @@ def _linear_probe(
 
 
 def _image_only_probe(
-    measured: Measurement, own: OpenedRecipe, patients: ScoredPatients, kept: Tensor
+    measured: Measurement, patients: ScoredPatients, kept: Tensor
 ) -> ScoredPatients | None:
     """Return the scores of a linear probe on pictures of a few pixels, which no text has shaped."""
-    parts = []
+    own, parts = measured.own, []
     for opened, part in (
         (own, own.sets.train),
         (own, own.sets.valid),
