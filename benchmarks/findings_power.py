@@ -19,13 +19,15 @@ from machine import describe_machine
 from simulated_studies import PARAMETERS, Rng, Units, World, bowl, draw_study
 
 from tunewright.analysis.findings.evidence import gather
-from tunewright.analysis.findings.find import KINDS
+from tunewright.analysis.findings.find import KINDS, find
 from tunewright.analysis.findings.finding import StudyContext
 from tunewright.analysis.score_intervals import wilson
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.spaces.domain import Categorical, Float
 from tunewright.spaces.space import Parameter
 
+SEED = 2028
+"""Of studies that no threshold was set on."""
 MOST_FALSE, LEAST_POWER = 0.05, 0.80
 LR, WD, DROPOUT = "optim.lr", "optim.weight_decay", "model.dropout"
 HEAD, BATCH = "model.type", "training.batch_size"
@@ -413,7 +415,7 @@ def rate_of(case: Case, draw: Draw, studies: int, seed: int) -> tuple[float, flo
     """Return how often a finding is made, with its 95 % interval."""
     hits = 0
     for number in range(studies):
-        record, context = draw(np.random.default_rng([seed, number]))
+        record, context = draw(np.random.default_rng([SEED, seed, number]))
         made = KINDS[case.look or case.name](gather(record, case.parameters, context))
         true = draw is case.with_it
         hits += any(
@@ -424,6 +426,20 @@ def rate_of(case: Case, draw: Draw, studies: int, seed: int) -> tuple[float, flo
         )
     low, high = wilson(hits, studies)
     return hits / studies, low, high
+
+
+TRUE_OF_NOISE = ("top_disagree", "no_effect", "alike", "noise")
+"""Kinds that are true where no parameter matters."""
+
+
+def rate_in_noise(studies: int) -> tuple[float, float, float]:
+    """Return how often any finding is false where no parameter matters, with its interval."""
+    hits = 0
+    for number in range(studies):
+        rng = np.random.default_rng([SEED, number])
+        made = find(draw_study(nothing(rng), rng), PARAMETERS)
+        hits += any(finding.name not in TRUE_OF_NOISE for finding in made)
+    return hits / studies, *wilson(hits, studies)
 
 
 def main() -> None:
@@ -457,11 +473,14 @@ def main() -> None:
             f"{'' if met else 'NOT MET'}  ({time.perf_counter() - began:.1f} s)",
             flush=True,
         )
+    noise = rate_in_noise(given.studies)
+    print(f"any false finding where no parameter matters: {noise[0]:.1%}")
     if given.output:
         found = {
-            "command": f"python benchmarks/findings_power.py --studies {given.studies}",
+            "command": "python benchmarks/findings_power.py --output " + str(given.output),
             "machine": describe_machine(),
             "studies": given.studies,
+            "any_false_finding_in_noise": noise,
             "rows": rows,
         }
         given.output.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")

@@ -239,6 +239,7 @@ READERS = {
     "client.py": "what the study wrote for it; it has the standard library alone",
     "runs/documents/json_text.py": "the one reader of JSON, with its limits",
     "runs/documents/yaml_text.py": "the one reader of YAML, with its limits",
+    "search/storage/bulk_read.py": "attributes of trials, as Optuna reads them",
     "search/study/compatibility.py": "what it wrote itself on the same line",
     "search/study/optuna_types.py": "choices, accepted only where they are what it would write",
     "runs/machine/child_process.py": "the answer of a process that it started",

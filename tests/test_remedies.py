@@ -29,8 +29,8 @@ from tunewright.recipes.retina.commands import app as retina_app
 from tunewright.request import parse_request
 
 RECIPES = ("compression", "flowers", "function", "longtail", "pairs", "retina")
-FOREIGN_FLAGS = {"--upgrade", "--version", "--help"}
-"""Flags of pip, and of every program."""
+FOREIGN_FLAGS = {"--upgrade", "--version", "--help", "--lr", "--no"}
+"""Flags of pip, of every program, and of the scripts in examples."""
 SENTENCES = [text for text in texts() if " " in text.text and "\n" not in text.text]
 """Texts that people read; the rest are names and templates of files."""
 NOT_SETTINGS = re.compile(r"PRAGMA|python -c|<|torch\.load|timm\.|\(uri=|Dialect\(|capabilities=")

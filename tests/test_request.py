@@ -230,3 +230,49 @@ def test_the_folder_of_runs_holds_for_every_command(
     made = tunewright.plan(*inline, trials=2)
     assert made.trials == 2
     assert not Path("runs").exists()
+
+
+def test_a_sweep_of_wandb_is_a_space_for_a_recipe(tmp_path):
+    """Its names are the recipe's or the guides'; what is typed outweighs it."""
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "method: random\n"
+        "metric: {name: val_accuracy, goal: maximize, target: 0.9}\n"
+        "run_cap: 7\n"
+        "program: train.py\n"
+        "early_terminate: {type: hyperband, min_iter: 2}\n"
+        "parameters:\n"
+        "  learning_rate: {min: 0.001, max: 0.1}\n"
+        "  training: {parameters: {epochs: {value: 5}, batch_size: {values: [64, 128]}}}\n"
+    )
+    request = parse_request(["longtail", str(file), "data=digits"], command="tune")
+    config = request.composed.config
+    assert list(request.space.parameters) == ["optim.lr", "training.batch_size"]
+    assert config.training.epochs == 5
+    assert (config.study.trials, config.study.target) == (7, 0.9)
+    assert config.study.sampler.type == "random"
+    assert (config.study.pruner.type, config.study.pruner.min_resource) == ("asha", 2)
+    assert config.goals == ("val_accuracy:max",)
+    assert any("train.py of" in notice for notice in request.composed.notices)
+    words = ["longtail", str(file), "data=digits", "training.epochs=9", "study.trials=3"]
+    typed = parse_request(words, command="tune").composed.config
+    assert (typed.training.epochs, typed.study.trials) == (9, 3)
+
+
+def test_a_sweep_of_wandb_says_what_the_recipe_command_runs(tmp_path):
+    file = tmp_path / "sweep.yaml"
+    file.write_text(
+        "method: grid\nprogram: train.py\nmetric: {name: loss}\n"
+        "parameters: {optim.name: {values: [adam, sgd]}, epochs: {value: 3}}\n"
+    )
+    request = parse_request(["command"], command="tune", space=file)
+    config = request.composed.config
+    assert config.command == ("{env}", "{interpreter}", "{program}", "{args}")
+    assert config.script.program == "train.py"
+    assert config.params == {"epochs": 3}
+    assert list(request.space.parameters) == ["optim.name"]
+    assert config.study.trials == 2
+    typed = parse_request(
+        ["command"], command="tune", space=file, settings={"command": ["python", "other.py"]}
+    )
+    assert typed.composed.config.command == ("python", "other.py")

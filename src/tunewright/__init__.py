@@ -1,7 +1,7 @@
 """Tunewright tunes and fine-tunes PyTorch models; importing it imports nothing heavy.
 
-The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`. Classes
-that a guide uses in Python are here too.
+The commands are functions here: `tunewright.tune("pairs", "data.dir=FOLDER", trials=100)`. What
+guides use in Python is here too.
 """
 
 TYPE_CHECKING = False  # that of `typing`, whose import would take longer than all else here
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair, report
     from tunewright.cli.commands.submission import check, export, submit
+    from tunewright.deliver.checkpoint_accuracy import evaluate_checkpoint as evaluate_checkpoint
     from tunewright.deliver.results.analyzer import (
         HyperparameterAnalyzer as HyperparameterAnalyzer,
     )
@@ -53,19 +54,20 @@ __all__ = [
 ]
 
 
-CLASSES = {
+OF_GUIDES = {
     "CheckpointManager": "tunewright.recipes.compression.guide_checkpoints",
     "HyperparameterAnalyzer": "tunewright.deliver.results.analyzer",
+    "evaluate_checkpoint": "tunewright.deliver.checkpoint_accuracy",
 }
-"""Classes by name, and the modules that they are imported from on first use."""
+"""What guides use in Python by name, and the modules that it is imported from on first use."""
 
 
 def __getattr__(name: str) -> "Any":
-    """Return a command as a function, or a class; they are imported on first use."""
-    if name in CLASSES:
+    """Return a command as a function, or what a guide uses; they are imported on first use."""
+    if name in OF_GUIDES:
         import importlib
 
-        return getattr(importlib.import_module(CLASSES[name]), name)
+        return getattr(importlib.import_module(OF_GUIDES[name]), name)
     if name not in __all__:
         raise AttributeError(f"module 'tunewright' has no attribute {name!r}")
     from tunewright.cli import commands

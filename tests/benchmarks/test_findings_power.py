@@ -1,5 +1,6 @@
 """Each kind of finding on a few simulated studies: made where it is true, and else not."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -35,3 +36,12 @@ def test_a_finding_is_made_where_it_is_true(power, name):
     case = next(case for case in power.CASES if case.name == name)
     assert power.rate_of(case, case.without, STUDIES, 1000)[0] <= 0.25
     assert power.rate_of(case, case.with_it, STUDIES, 1001)[0] >= 0.5
+
+
+def test_the_page_has_the_measured_rates():
+    stored = json.loads((BENCHMARKS / "results" / "findings_power.json").read_text())
+    page = (BENCHMARKS.parent / "docs" / "findings.md").read_text(encoding="utf-8")
+    for row in stored["rows"]:
+        shown = f"{100 * row['false_alarms']:.1f} % | {100 * row['power']:.1f} %"
+        assert f"| `{row['finding']}` | {row['matters']} | {shown} |" in page
+        assert row["met"], row["finding"]

@@ -26,9 +26,9 @@ def test_words_are_a_recipe_and_a_callable_is_a_function(tmp_path):
 
 
 def test_what_only_functions_have_is_no_option_of_the_command(tmp_path):
-    with pytest.raises(UsageError, match="--goals") as caught:
-        tunewright.tune("quadratic", "--goals", "loss", runs_dir=tmp_path)
-    assert "--goal'" not in str(caught.value)
+    with pytest.raises(UsageError, match="--step") as caught:
+        tunewright.tune("quadratic", "--step", "9", runs_dir=tmp_path)
+    assert "--steps'" not in str(caught.value)
 
 
 def test_a_sampler_and_a_pruner_are_named_like_their_keys(tmp_path):

@@ -29,7 +29,7 @@ def test_no_name_is_guessed_where_the_table_knows_it(name):
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
-@pytest.mark.parametrize("name", ["save-dir", "save-frequency"])
+@pytest.mark.parametrize("name", ["save-dir", "max-steps"])
 def test_names_of_other_guides_are_known_everywhere(recipe, name):
     assert "is not in this version" in complaint(recipe, f"--{name}", "1")
     assert "Did you mean" not in complaint(recipe, f"{name.replace('-', '_')}=1")

@@ -6,6 +6,7 @@ from typing import Any
 
 from tunewright.analysis.avoided import summarise_avoid_rules
 from tunewright.analysis.findings.finding import Finding
+from tunewright.analysis.grid.seed_ties import compare_seeds
 from tunewright.analysis.importances import (
     FEWEST,
     completed_trials,
@@ -27,8 +28,9 @@ class StudyOverview(Result):
     by_state, seconds, epochs: of the study's own trials. carried: how many ran in other studies.
     best, top: trials as rows, by score. failures: by cause and reason. good, avoided: what became
     of the combinations that the space recommends or advises against. notes: on trials. storage: its
-    database, without a password; empty for a study that was read from one.
-    findings: what was learned, the weightiest first.
+    database, without a password; empty for a study that was read from one. seeds: which trials with
+    several seeds these tell apart; empty where there are none. findings: what was learned, the
+    weightiest first.
     """
 
     study: str
@@ -52,17 +54,20 @@ class StudyOverview(Result):
     notes: Sequence[Mapping[str, Any]] = ()
     storage: str = ""
     findings: Sequence[Finding] = ()
+    seeds: str = ""
 
     def as_json(self) -> dict[str, Any]:
-        """Return all fields; `storage` only where there is one."""
+        """Return all fields; `storage` and `seeds` only where there is something."""
         found = super().as_json()
-        return found if self.storage else {k: v for k, v in found.items() if k != "storage"}
+        return {k: v for k, v in found.items() if v or k not in ("storage", "seeds")}
 
 
 def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int) -> StudyOverview:
     """Return what `analyze` shows of a study; top: how many of its best trials."""
     own = replace(record, trials=record.own)
     ranked = record.rank_trials()
+    compared = compare_seeds(record)
+    tied: frozenset[int] = frozenset() if compared is None else compared.tied
     return StudyOverview(
         study=record.name,
         recipe=record.recipe,
@@ -74,7 +79,10 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         by_state={state: len(own.of_state(state)) for state in STATES},
         carried=len(record.trials) - len(own.trials),
         best=trial_row(ranked[0]) if ranked else None,
-        top=[trial_row(trial) for trial in ranked[:top]],
+        top=[
+            {**trial_row(trial), **({"tied": True} if trial.number in tied else {})}
+            for trial in ranked[:top]
+        ],
         importances=dict(importances),
         importance_notes=_caveats(record, importances),
         failures=failures(record),
@@ -83,6 +91,7 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
         seconds=sum(trial.seconds or 0.0 for trial in own.trials),
         epochs=sum(max(trial.curve, default=0) for trial in own.trials),
         notes=[{"trial": t.number, "note": t.note} for t in record.trials if t.note],
+        seeds="" if compared is None else compared.verdict,
     )
 
 

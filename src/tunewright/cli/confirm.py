@@ -4,34 +4,40 @@ import shlex
 import sys
 from pathlib import Path
 
-from tunewright.config.sources import source_of
 from tunewright.errors import UsageError, printable
 from tunewright.recipes.command.config import CommandConfig
-from tunewright.recipes.command.consent import STORED_NAMES, is_known, remember
+from tunewright.recipes.command.consent import is_known, remember
 from tunewright.request import ParsedRequest
 from tunewright.search.storage.trusted_servers import is_run_file
 
+WRITTEN = "best_config.yaml"
+"""A file that studies write, wherever it has been copied to."""
+RUN = ("command", "env", "script")
+"""The keys that say what runs."""
 
-def confirm_command(request: ParsedRequest, *, yes: bool) -> None:
+
+def confirm_command(request: ParsedRequest, *, yes: bool, resumes: bool = False) -> None:
     """Ask whether a command from a study's or a run's folder may run, unless it is known here.
 
-    yes: it may. Raises UsageError where nobody can be asked, or says no.
+    yes: it may. resumes: the configuration is that of a run's folder, whatever that holds. Raises
+    UsageError where nobody can be asked, or says no.
     """
     config = request.composed.config
     if not isinstance(config, CommandConfig) or not config.command:
         return
-    source = source_of(request.composed.sources, "command")
-    file = source.file if source.override is None else None
-    if file is None or not (is_run_file(file) or file.name in STORED_NAMES):
-        remember(config)
-    elif not is_known(config):
-        if not yes and not _ask(config, file):
-            raise UsageError(
-                f"{file} holds a command that was not run here before: {shown_command(config)}",
-                expected="that you want to run it",
-                remedy="If you do, say so with --yes.",
-            )
-        remember(config)
+    files = {
+        source.file
+        for path, source in request.composed.sources.items()
+        if path.partition(".")[0] in RUN and source.override is None and source.file is not None
+    }
+    stored = [f for f in files if resumes or is_run_file(f) or f.name == WRITTEN]
+    if stored and not is_known(config) and not yes and not _ask(config, stored[0]):
+        raise UsageError(
+            f"{stored[0]} holds a command that was not run here before: {shown_command(config)}",
+            expected="that you want to run it",
+            remedy="If you do, say so with --yes.",
+        )
+    remember(config)
 
 
 def shown_command(config: CommandConfig) -> str:

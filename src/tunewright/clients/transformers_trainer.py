@@ -22,13 +22,17 @@ class TransformersCallback(TrainerCallback):  # type: ignore[misc]
     """
 
     def __init__(self) -> None:
-        self._stopped = False
+        self._stopped, self._begun_at = False, 0
+
+    def on_train_begin(self, args: Any, state: Any, control: Any, **_others: Any) -> None:
+        """Note where the training begins, or goes on."""
+        self._begun_at = state.global_step
 
     def on_evaluate(
         self, args: Any, state: Any, control: Any, metrics: Any = None, **_others: Any
     ) -> None:
         """Report the metrics, but those of an evaluation before the training."""
-        if not state.global_step or not metrics:
+        if state.global_step == self._begun_at or not metrics:
             return
         by_epoch = str(getattr(args.eval_strategy, "value", args.eval_strategy)) == "epoch"
         step = round(state.epoch) if by_epoch else state.global_step

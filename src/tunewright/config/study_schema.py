@@ -10,7 +10,7 @@ from tunewright.config.components.plugins import (
     PluginSection,
     with_plugins,
 )
-from tunewright.config.section import Count, NotNegative, Positive, Section, distinct
+from tunewright.config.section import Count, Fraction, NotNegative, Positive, Section, distinct
 from tunewright.runs.quantities import seconds_of
 
 
@@ -185,6 +185,8 @@ class StudyConfig(Section):
     failures in a row; null ends it where the first five trials fail for one reason. retry_failed:
     run failed trials again: true for all of them, or a cause such as `killed`, or words of the
     reason. report: write `report.html` into the study's folder, while it runs and at its end.
+    audit_pruning: share of the trials that the pruner would stop and that run on all the same,
+    chosen at random, so that `analyze` can say how many winners it stops.
     """
 
     name: str | None = None
@@ -198,6 +200,7 @@ class StudyConfig(Section):
     target: float | None = None
     max_failures: Count | None = None
     retry_failed: bool | str = False
+    audit_pruning: Fraction = 0.0
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()

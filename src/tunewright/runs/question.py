@@ -5,7 +5,7 @@ at a time; an answer has the number of its question.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 from tunewright.runs.atomic import read_json, write_json
@@ -31,7 +31,7 @@ class Question:
 
 def write_question(folder: RunFolder, question: Question) -> None:
     """Store a question; it replaces the one before."""
-    write_json(folder.path / QUESTION, question.__dict__)
+    write_json(folder.path / QUESTION, asdict(question))
 
 
 def read_question(folder: RunFolder, attempt: int) -> Question | None:

@@ -156,8 +156,9 @@ class Trial:
     constraints: the violation of each; all are met when all are 0 or less. imported_from:
     `STUDY/17` for one that ran in another study, and has no folder in this one. good: the name of
     the good combination that it tries. avoided: the `avoid` rules that it matches. note: what
-    somebody wrote about it. started: seconds since 1970; None where it is not known.
-    attributes: what it says of itself besides numbers.
+    somebody wrote about it. started: seconds since 1970; None where it is not known. attributes:
+    what it says of itself besides numbers. audited: the step at which it would have been pruned,
+    had it not run on to audit the pruner.
     """
 
     number: int
@@ -180,6 +181,7 @@ class Trial:
     note: str = ""
     started: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
+    audited: int | None = None
 
 
 @dataclass(frozen=True)

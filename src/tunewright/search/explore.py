@@ -104,6 +104,7 @@ def explore(
             patience=prepared.config.study.patience,
             max_failures=prepared.config.study.max_failures,
             target=prepared.config.study.target,
+            audit_pruning=prepared.config.study.audit_pruning,
         )
         loop = StudyLoop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)

@@ -205,6 +205,7 @@ def _context(loaded: LoadedStudy, folder: StudyFolder | None, tree: Tree | None)
         final=flatten(get(tree, "stages.final") or {}),
         pruner=known.pruner,
         fingerprints=known.data,
+        section=recipe.open_section,
         total=get(tree, "study.trials"),
         accepts=accepts,
     )

@@ -30,9 +30,9 @@ def build_space(
     """Return the space to search, and notices about what was changed in it.
 
     What `given` leaves out is inherited from `shipped`, or from the space that it names, unless it
-    says otherwise. Choices that
-    cannot work on the data are dropped, as are inert parameters and parameters that no
-    configuration here reads. Combinations to avoid are forbidden where `around` says so.
+    says otherwise. Choices that cannot work on the data are dropped, as are inert parameters and
+    parameters that no configuration here reads. Combinations to avoid are forbidden where `around`
+    says so.
 
     Raises SpaceError for unknown paths, ends that the schema refuses, conditions that never hold,
     and spaces in which nothing is left to search.

@@ -99,7 +99,7 @@ def parse_space(
     elif "hyperparameters" in tree:
         top, spec = "hyperparameters", _study_blocks(tree, file, aliases or {})
     elif any(key in tree for key in OWN_KEYS):
-        top, spec = "parameters", _own(tree, file, aliases)
+        top, spec = "parameters", _own(tree, file, aliases or {})
     else:
         raise SpaceError(
             f"{file} has the keys {', '.join(tree) or 'none'}",

@@ -14,7 +14,7 @@ from tunewright.training.trackers.tracking import Tracking
 from tunewright.training.usage.gpu import GpuSampler, open_gpu
 
 POLL_SECONDS = 0.05
-SHORTEST_WAIT, LONGEST_WAIT = 0.0005, 0.02
+SHORTEST_WAIT, LONGEST_WAIT = 0.0005, 0.004
 """Seconds between two looks for an answer, which double from the first to the last."""
 
 

@@ -303,3 +303,47 @@ def test_a_batch_size_with_one_learning_rate():
 def test_the_validation_set_is_not_the_test_set(configuration, found):
     context = StudyContext(configuration=configuration)
     assert ("test_split" in by_name(find(study(*edge_trials()), SPACE, context))) is found
+
+
+def audited_study(winners):
+    """Forty trials: 10 finished, 20 pruned, 10 that were to be pruned; `winners` of these won."""
+    scores = [0.9 if n < winners else 0.3 for n in range(10)]
+    return study(
+        *(Trial(n, "done", {"x": n / 40}, 0.5 + n / 100, {1: 0.1, 8: 0.5}) for n in range(10)),
+        *(Trial(10 + n, "pruned", {"x": n / 40}, None, {1: 0.05}) for n in range(20)),
+        *(
+            Trial(30 + n, "done", {"x": n / 40}, score, {1: 0.05, 8: score}, audited=1)
+            for n, score in enumerate(scores)
+        ),
+    )
+
+
+def test_an_audit_says_which_share_of_the_winners_is_stopped():
+    pruning = by_name(find(audited_study(5), None, OURS))["pruning"]
+    assert "10 trials of 30 that were to be pruned ran on; 5 of them" in pruning.evidence
+    assert pruning.change == (
+        "tunewright tune --resume runs/first study.pruner.min_resource=2 --trials 60"
+    )
+    fine = by_name(find(audited_study(0), None, OURS))
+    assert "pruning" not in fine
+    assert fine["pruning_audit"].title.startswith("the pruner stops at most")
+
+
+def trials_of_workers(batches, count=48, workers=4):
+    """Trials of very different lengths; in batches, each waits for the slowest one before."""
+    rng = np.random.default_rng(0)
+    free = [0.0] * workers
+    for number in range(count):
+        if batches and number % workers == 0:
+            free = [max(free)] * workers
+        slot = int(np.argmin(free))
+        seconds = float(rng.uniform(10, 200))
+        yield Trial(number, "done", {"x": 0}, 0.5, {}, seconds=seconds, started=1e9 + free[slot])
+        free[slot] += seconds + 0.1
+
+
+def test_workers_that_wait_for_the_slowest_are_idle():
+    assert "idle" not in by_name(find(study(*trials_of_workers(False)), None))
+    idle = by_name(find(study(*trials_of_workers(True)), None, OURS))["idle"]
+    assert idle.title.startswith("the 4 workers were idle ")
+    assert idle.change.startswith("tunewright tune --resume runs/first --jobs ")

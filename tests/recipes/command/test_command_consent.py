@@ -57,6 +57,16 @@ def test_what_was_typed_here_is_not_asked_about(study, monkeypatch, tmp_path):
     assert len(tunewright.tune(resume="study", trials=3).record.trials) == 3
 
 
+def test_variables_of_a_strangers_file_are_asked_about(study, monkeypatch, tmp_path):
+    """Also where the command itself is typed."""
+    monkeypatch.setenv("TUNEWRIGHT_CACHE", str(tmp_path / "theirs"))
+    text = study.best_config.read_text()
+    study.best_config.write_text(text.replace("env: {}", "env: {LD_PRELOAD: ./evil.so}"))
+    assert study.best_config.read_text() != text
+    with pytest.raises(UsageError, match=r"LD_PRELOAD=\./evil\.so"):
+        tunewright.train(str(study.best_config), f"command=['{sys.executable}','train.py','1']")
+
+
 def test_another_command_is_asked_about(study, monkeypatch, tmp_path):
     monkeypatch.setenv("TUNEWRIGHT_CACHE", str(tmp_path / "theirs"))
     text = study.settings.read_text()

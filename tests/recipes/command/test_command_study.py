@@ -97,6 +97,7 @@ def scripts_of(file: Path) -> list[int]:
     return found
 
 
+@pytest.mark.slow
 def test_a_killed_coordinator_takes_its_scripts_along_and_the_study_goes_on(tmp_path):
     file, log, runs = tmp_path / "train.py", tmp_path / "log", tmp_path / "runs"
     file.write_text(SLOW)
@@ -118,6 +119,7 @@ def test_a_killed_coordinator_takes_its_scripts_along_and_the_study_goes_on(tmp_
         assert list(trial.curve) == list(range(1, 13))
 
 
+@pytest.mark.slow
 def test_sigterm_reaches_the_scripts_and_the_trials_go_on(tmp_path):
     file, log, runs = tmp_path / "train.py", tmp_path / "log", tmp_path / "runs"
     file.write_text(SLOW)
@@ -140,3 +142,52 @@ def until(holds, seconds):
     while not holds():
         assert time.monotonic() < deadline
         time.sleep(0.05)
+
+
+def test_a_plan_measures_a_script_to_its_first_report(tmp_path):
+    file = tmp_path / "train.py"
+    file.write_text(
+        "import time\n"
+        "for epoch in range(1, 101):\n"
+        "    time.sleep(0.3)\n"
+        "    print(f'epoch={epoch} acc=0.5')\n"
+    )
+    planned = tunewright.plan(
+        "command",
+        "training.epochs=100",
+        "study.pruner.type=none",
+        space=SPACE,
+        goal="acc:max",
+        trials=10,
+        jobs=1,
+        runs_dir=tmp_path,
+        script=[sys.executable, str(file), "{optim.lr}"],
+    )
+    assert planned.step_seconds >= 0.3
+    assert planned.search_seconds > 10 * 100 * 0.3
+
+
+def test_a_script_has_the_device_of_its_slot(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "GPU-one,GPU-two")
+    file = tmp_path / "train.py"
+    file.write_text(
+        "import os, time\n"
+        "with open(os.environ['TUNEWRIGHT_RUN_DIR'] + '/device', 'w') as device:\n"
+        "    device.write(os.environ['CUDA_VISIBLE_DEVICES'])\n"
+        "time.sleep(0.5)\n"
+        "print('acc=1')\n"
+    )
+    tuned = tunewright.tune(
+        "command",
+        space=SPACE,
+        goal="acc:max",
+        trials=4,
+        jobs=2,
+        runs_dir=tmp_path,
+        script=[sys.executable, str(file), "{optim.lr}"],
+    )
+    folders = [tuned.folder.trial(number).path for number in range(4)]
+    assert {(folder / "output" / "device").read_text() for folder in folders} == {
+        "GPU-one",
+        "GPU-two",
+    }

@@ -23,10 +23,18 @@ def readers(tmp_path):
             self.all = make_readers(ReaderContext(config, tmp_path, self.file, self.reports))
 
         def line(self, text):
-            return [found for reader in self.all for found in reader.read_line(text)]
+            return self._plain(found for reader in self.all for found in reader.read_line(text))
 
         def poll(self, ended=False):
-            return [found for reader in self.all for found in reader.poll(ended=ended)]
+            return self._plain(f for reader in self.all for f in reader.poll(ended=ended))
+
+        def _plain(self, reports):
+            self.units = []
+            kept = []
+            for report in reports:
+                self.units.append(report.unit)
+                kept.append(ScriptReport(report.step, report.metrics))
+            return kept
 
     return Readers
 
@@ -51,7 +59,8 @@ def readers(tmp_path):
     ],
 )
 def test_lines(readers, line, step, metrics):
-    assert readers().line(line) == [ScriptReport(step, metrics)]
+    [found] = readers().line(line)
+    assert (found.step, found.metrics) == (step, metrics)
 
 
 @pytest.mark.parametrize(
@@ -74,6 +83,7 @@ def test_lines_without_metrics(readers, line):
 def test_a_pattern_comes_first(readers):
     found = readers(pattern=[r"ep (?P<epoch>\d+): (?P<acc>[\d.]+) of 100"])
     assert found.line("ep 4: 87.5 of 100 x=3") == [ScriptReport(4, {"acc": 87.5})]
+    assert found.units == ["epoch"]
     assert found.line("x=3") == [ScriptReport(None, {"x": 3.0})]
 
 

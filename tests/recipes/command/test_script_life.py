@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from tunewright import job
+from tunewright.recipes.command.launch import mark_of
 from tunewright.recipes.command.process_guard import MARKER
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
@@ -290,13 +291,76 @@ def test_the_script_of_a_killed_attempt_is_ended_before_the_next(attempt, tmp_pa
     """Its worker and the guard were killed, so that nobody has ended it."""
     name = f"older-{tmp_path.name}"
     folder, _ = attempt(GOOD)
-    from tunewright.recipes.command.run import _mark
-
     older = subprocess.Popen(
         [sys.executable, "-c", "import time; time.sleep(60)", name],
-        env={**os.environ, MARKER: _mark(RunFolder(folder.path.absolute()), 1)},
+        env={**os.environ, MARKER: mark_of(RunFolder(folder.path.absolute()), 1)},
         start_new_session=True,
     )
     _, outcome = attempt(GOOD)
     assert outcome.state == "done"
     assert older.wait(5) == -signal.SIGTERM
+
+
+def test_steps_count_in_the_unit_of_the_goal(attempt):
+    source = (
+        "for epoch in (1, 2, 3):\n"
+        "    for step in range(100): print(f'step={epoch * 100 + step} loss=0.5')\n"
+        "    print(f'epoch={epoch} acc={epoch / 10}', flush=True)\n"
+    )
+    folder, outcome = attempt(source)
+    assert [r.step for r in read_progress(folder.progress)] == [1, 2, 3]
+    assert outcome.metrics == {"acc": 0.3, "loss": 0.5}
+
+
+RESUMES = """
+import sys
+import tunewright.client as tw
+state = tw.checkpoint_dir() / "epoch"
+begun = int(state.read_text()) if state.exists() else 0
+for epoch, acc in enumerate((.1, .9, .2, .3), 1):
+    if epoch <= begun:
+        continue
+    tw.report(epoch, acc=acc)
+    state.write_text(str(epoch))
+    if epoch == int(sys.argv[1]):
+        sys.exit(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("died", "score", "acc"), [(3, "best", 0.9), (4, "best", 0.9), (4, "last", 0.3)]
+)
+def test_a_script_that_goes_on_keeps_its_curve_and_its_best(attempt, died, score, acc):
+    _, outcome = attempt(RESUMES, str(died), metrics={"score": score})
+    assert outcome.state == "failed"
+    folder, outcome = attempt(RESUMES, "0", metrics={"score": score})
+    assert (outcome.state, outcome.metrics["acc"]) == ("done", acc)
+    assert [r.step for r in read_progress(folder.progress)] == [1, 2, 3, 4]
+
+
+@pytest.mark.parametrize("mode", ["w", "a"])
+def test_a_metrics_file_of_an_earlier_attempt_is_no_report(attempt, mode):
+    """It is written anew, or goes on below the same header."""
+    source = (
+        "import os, sys\n"
+        "first, last, header = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]\n"
+        "file = open(os.environ['TUNEWRIGHT_RUN_DIR'] + '/m.csv', sys.argv[4])\n"
+        "file.write(header)\n"
+        "for epoch in range(first, last + 1): file.write(f'{epoch},{epoch / first}\\n')\n"
+        "file.close(); sys.exit(last != 4)"
+    )
+    metrics = {"file": "{run_dir}/m.csv"}
+    attempt(source, "1", "3", "epoch,acc\n", "w", metrics=metrics)
+    again = ("1", "4", "epoch,acc\n", "w") if mode == "w" else ("4", "4", "", "a")
+    folder, outcome = attempt(source, *again, metrics=metrics)
+    assert outcome.state == "done"
+    assert [r.step for r in read_progress(folder.progress)] == [1, 2, 3, 4]
+    assert "was reported after" not in folder.progress.read_text()
+
+
+def test_a_parameter_that_the_script_never_reads_is_named(attempt):
+    source = "import tunewright.client as tw\ntw.report(1, acc=tw.params()['read'])"
+    params = {"read": 0.5, "optim": {"lr": 1.0}, "typed": 2}
+    folder, outcome = attempt(source, "{typed}", params=params)
+    assert outcome.metrics == {"acc": 0.5}
+    assert "the script never read optim.lr of its parameters" in folder.progress.read_text()

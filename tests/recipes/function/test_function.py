@@ -344,6 +344,23 @@ def test_tuples_among_the_choices_are_told_to_arrive_as_lists(choices, told, tmp
     assert all("kernel: tuples are stored as lists" in notice for notice in notices)
 
 
+def test_names_of_parameters_are_the_users_own(tmp_path):
+    """`optim.name` is another program's word for our `optim.type`, which means nothing here."""
+    arrived = []
+
+    def function(params, report):
+        arrived.append(params["optim"])
+        return 1.0
+
+    space = {
+        "optim.name": {"choices": ["adam", "sgd"]},
+        "optim.momentum": {"low": 0.1, "high": 0.9, "when": {"optim.name": "sgd"}},
+    }
+    tunewright.tune(function, space, trials=8, runs_dir=tmp_path)
+    assert {optim["name"] for optim in arrived} == {"adam", "sgd"}
+    assert all(("momentum" in optim) == (optim["name"] == "sgd") for optim in arrived)
+
+
 def test_zero_beside_a_log_scale_is_a_switch_as_the_error_says(tmp_path):
     arrived = []
 
@@ -413,7 +430,7 @@ def test_a_goal_whose_name_says_that_less_is_better(goal, direction, said, tmp_p
 
 def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, capsys):
     with monkeypatch.context() as older:
-        older.setattr("tunewright.recipes.recipe.lower_is_better", lambda name: False)
+        older.setattr("tunewright.recipes.direction.lower_is_better", lambda name: False)
         assert least("val_loss", tmp_path).direction == "max"
     capsys.readouterr()
     record = least("val_loss", tmp_path, trials=8)
@@ -430,7 +447,7 @@ def test_a_study_of_an_older_version_keeps_its_direction(tmp_path, monkeypatch, 
 
 def test_a_new_study_from_one_of_an_older_version_starts_at_the_smallest(tmp_path, monkeypatch):
     with monkeypatch.context() as older:
-        older.setattr("tunewright.recipes.recipe.lower_is_better", lambda name: False)
+        older.setattr("tunewright.recipes.direction.lower_is_better", lambda name: False)
         former = least("val_loss", tmp_path)
     record = least("val_loss", tmp_path, name="new", from_="least", trials=1)
     assert record.direction == "min"

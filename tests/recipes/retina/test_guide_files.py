@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 
 import tunewright
+from tunewright.config.tree import get
 from tunewright.recipes.retina.guide_files import write_run_records
+from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 
 FAST = (
@@ -61,3 +63,19 @@ def test_each_run_has_a_record_and_gets_its_test_accuracy_by_the_evaluation(
 def test_a_run_that_has_not_ended_has_no_record(tmp_path: Path) -> None:
     write_run_records(RunFolder(tmp_path))
     assert list(tmp_path.iterdir()) == []
+
+
+def test_the_second_phase_begins_at_the_best_of_the_first(study: StudyFolder) -> None:
+    best = read_yaml(study.best_config)
+    words = [word for word in FAST if "fidelity" not in word and "train_rows" not in word]
+    tuned = tunewright.tune(
+        "retina", *words, "data.train_rows=128", "fidelity=full", "study.final=false",
+        from_=study.path.name, sampler="random", trials=1, runs_dir=study.path.parent,
+    )  # fmt: skip
+    assert tuned.record.name == "retina-full"
+    tree = tuned.folder.trial(0).read_config()
+    assert tree["fidelity"] == "full"
+    assert tree["training"]["patience"] == 3
+    for path in ("optim.lr", "training.batch_size"):
+        assert get(tree, path) == get(best, path)
+    assert tree["warmup"] == 0.2  # the shipped space ends there, below the warm-ups of the guide

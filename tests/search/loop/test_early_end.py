@@ -147,3 +147,26 @@ def test_a_function_may_change_the_working_directory(executor, tmp_path, monkeyp
     assert Path.cwd() == tmp_path
     assert [trial.score for trial in tuned.record.trials] == [0.25, 0.25]
     assert tuned.folder.path == tmp_path / "runs" / "w"
+
+
+@pytest.mark.parametrize(
+    ("goal", "target", "count"), [("value:max", 3, 4), ("value:min", -3, 4), ("value:max", 99, 12)]
+)
+def test_the_search_ends_when_a_trial_reaches_the_target(goal, target, count, tmp_path, capsys):
+    scores = iter(range(99))
+    sign = 1 if goal.endswith("max") else -1
+
+    def function(params, report):
+        return sign * next(scores)
+
+    for _ in range(2):  # a resume finds it reached
+        tune(function, tmp_path, f"study.target={target}", goal=goal)
+        assert len(numbers(tmp_path)) == count
+    assert (f"(study.target={target})" in capsys.readouterr().err) == (count < 12)
+
+
+def test_a_resume_with_a_better_target_goes_on(tmp_path):
+    scores = iter(range(99))
+    tune(lambda params, report: next(scores), tmp_path, "study.target=2")
+    tune(lambda params, report: next(scores), tmp_path, "study.target=5")
+    assert len(numbers(tmp_path)) == 6

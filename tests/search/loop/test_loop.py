@@ -61,6 +61,18 @@ def test_the_optimum_is_found_better_than_by_chance(tmp_path: Path) -> None:
     assert beaten >= 140, f"better than {beaten} of 200 random searches"
 
 
+def test_a_share_of_the_trials_to_be_pruned_runs_on(tmp_path: Path) -> None:
+    words = ("study.trials=16", "training.epochs=9", "study.audit_pruning=0.5")
+    found = tuned(tmp_path, *words)
+    audited = [trial for trial in found.record.trials if trial.audited is not None]
+    assert 2 <= len(audited) <= 12
+    assert found.record.of_state("pruned"), "the others are stopped"
+    assert {trial.audited for trial in audited} <= {2, 4, 8}, "where they would have been stopped"
+    assert {(trial.state, max(trial.curve)) for trial in audited} == {("done", 9)}
+    whole = tuned(tmp_path / "all", *words[:2], "study.audit_pruning=1.0")
+    assert states(whole) == ["done"] * 16
+
+
 def test_random_search_and_no_pruner(tmp_path: Path) -> None:
     found = tuned(tmp_path, "study.trials=6", "study.sampler.type=random", NO_PRUNING)
     assert states(found) == ["done"] * 6

@@ -71,6 +71,19 @@ def seen(storage: RDBStorage) -> list[FrozenTrial]:
 
 
 class TestWriter:
+    def test_parameters_that_come_after_the_begin(self, study, storage, way):
+        writing = made(study, storage, way)
+        trial, _ = writing.begin(create_trial(state=TrialState.RUNNING))
+        values = {"lr": 0.01, "depth": 3, "kind": None}
+        for name, value in values.items():
+            writing.suggest(trial, name, DOMAINS[name], value)
+            assert seen(storage)[0].params[name] == value
+        assert seen(storage)[0].distributions == DOMAINS
+        other, _ = writing.begin(create_trial(state=TrialState.RUNNING))
+        writing.suggest(other, "lr", FloatDistribution(1e-3, 9.0, log=True), 5.0)
+        with pytest.raises(ValueError, match=r"dynamic value space|different distribution"):
+            writing.suggest(other, "kind", CategoricalDistribution(["b"]), "b")
+
     def test_numbers_count_from_zero_and_pass_over_the_trials_of_others(self, study, storage, way):
         writing = made(study, storage, way)
         assert writing.begin(template())[1] == 0
@@ -113,6 +126,15 @@ class TestWriter:
         assert trial.user_attrs == attributes
         assert trial.constraints == {"failure": 1.0, "size": -2.0}
         assert 0 <= trial.duration.total_seconds() < 60
+
+    def test_a_mark_is_there_while_the_trial_runs_and_after_its_end(self, study, storage, way):
+        writing = made(study, storage, way)
+        trial_id, _ = writing.begin(template())
+        writing.mark(trial_id, "audited", 2)
+        writing.mark(trial_id, "audited", 4)
+        assert seen(storage)[0].user_attrs == {"audited": 4}
+        writing.end(trial_id, End(TrialState.COMPLETE, [1.0], {}, {"reason": "x"}))
+        assert seen(storage)[0].user_attrs == {"audited": 4, "reason": "x"}
 
     def test_several_goals(self, tmp_path, way):
         storage = open_storage(f"sqlite:///{tmp_path}/two.db")

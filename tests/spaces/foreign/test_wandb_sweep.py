@@ -50,6 +50,20 @@ def test_nested_parameters_have_dotted_names_and_fixed_ones_are_apart():
     assert spec.fixed == {"optimizer.name": "adam", "epochs": 3}
 
 
+def test_kinds_and_bounds_are_said_before_anything_runs():
+    parameters = {
+        "lr": {"distribution": "log_uniform_values", "min": 1e-4, "max": 1},
+        "drop": {"distribution": "uniform", "min": 0, "max": 10},
+        "width": {"distribution": "q_uniform", "min": 16, "max": 64, "q": 16},
+        "act": {"values": ["relu", "gelu"]},
+        "epochs": {"value": 3},
+    }
+    assert read(parameters=parameters).notices[0] == (
+        "searched are lr float 0.0001 .. 1 (log), drop float 0 .. 10, width int 16 .. 64 (step "
+        "16), act relu | gelu; fixed epochs = 3"
+    )
+
+
 def test_names_are_translated_for_fixed_values_too():
     spec = read({"wd": "optim.weight_decay"}, parameters={**TWO, "wd": {"value": 0.1}})
     assert spec.fixed == {"optim.weight_decay": 0.1}

@@ -35,10 +35,11 @@ def train_with_seeds(context: StudyContext) -> str:
     return f"tunewright train {shlex.quote(context.study + '/best_config.yaml')} 'seeds=[1,2,3]'"
 
 
-def setting(path: str, value: Any) -> str:
-    """Return an override as a word of the command line."""
-    written = quote_override(value) if not isinstance(value, str) else value
-    return shlex.quote(f"{path}={written}")
+def setting(context: StudyContext, path: str, value: Any) -> str:
+    """Return the value of a parameter as a word of the command line."""
+    plain = isinstance(value, str) and value.replace("_", "").isalnum()
+    section = f"{context.section}." if context.section else ""
+    return shlex.quote(f"{section}{path}={value if plain else quote_override(value)}")
 
 
 def change_space(
@@ -69,7 +70,7 @@ def keep_fixed(context: StudyContext, values: Mapping[str, Any], study: str) -> 
     """Return how to search on with some parameters fixed. study: its name."""
     if context.is_foreign or context.recipe == "function":
         return "\n".join(f"params[{path!r}] = {value!r}" for path, value in values.items())
-    words = [setting(path, _plain(value)) for path, value in values.items()]
+    words = [setting(context, path, _plain(value)) for path, value in values.items()]
     return new_study(context, study, "fixed", *words)
 
 

@@ -39,7 +39,8 @@ class StudyContext:
     recipe: empty for a study of another program. study: what commands call it, mostly its folder;
     empty where it has none. space_file: the file of its space. configuration: the flat values that
     all trials share. final: those that the final training replaces. pruner: its settings.
-    fingerprints: of the data sets, by name. total: `study.trials`. ran: the trials that
+    fingerprints: of the data sets, by name. section: of the configuration in which all parameters
+    lie; empty for the whole of it. total: `study.trials`. ran: the trials that
     the study ran itself. accepts: whether the
     configuration allows a value at a path.
     """
@@ -51,6 +52,7 @@ class StudyContext:
     final: Mapping[str, Any] = field(default_factory=dict)
     pruner: Mapping[str, Any] = field(default_factory=dict)
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    section: str = ""
     total: int | None = None
     ran: int = 0
     accepts: Callable[[str, Any], bool] = _any

@@ -77,7 +77,7 @@ def train(
         folder = find_stopped_run(Path(resume), Path(runs_dir))
         before = parse_request((), command="train", configs=Configs(folder.config))
         wanted = parse_resume([str(word) for word in words], folder.config)
-        confirm_command(wanted, yes=yes)
+        confirm_command(wanted, yes=yes, resumes=True)
         tree = before.composed.tree
         return resume_run(before.recipe, wanted.composed, folder, before=tree, watch=watch)
     if trial is not None:
@@ -104,7 +104,7 @@ def evaluate(
         Path | str | None,
         typer.Option(
             help="Evaluate on other data instead: a folder of classes, a zip or a labelled table; "
-            "of a compressor, a folder of pictures."
+            "of a compressor, a folder of pictures; of retina, patients in any layout."
         ),
     ] = None,
     checkpoint: Annotated[

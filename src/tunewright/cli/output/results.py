@@ -8,6 +8,7 @@ from rich.text import Text
 
 from tunewright.analysis.avoided import comparison_line, count_line
 from tunewright.analysis.findings.finding import Finding
+from tunewright.analysis.grid.seed_ties import compare_seeds
 from tunewright.cli.output.formatting import (
     figure,
     format_command,
@@ -27,8 +28,10 @@ from tunewright.cli.output.tables import (
     trials_table,
 )
 from tunewright.errors import RunError, printable
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import dump_yaml
 from tunewright.runs.ending import ending_of
+from tunewright.runs.folder import RunFolder
 from tunewright.runs.quantities import duration
 from tunewright.spaces.checked_space import CheckedSpace
 from tunewright.spaces.specification import specification
@@ -68,6 +71,8 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     )
     for path, value in best.parameters.items():
         print_line(console, f"  {path:<24} {figure(value)}")
+    if (compared := compare_seeds(tuned.record)) is not None:
+        print_line(console, compared.verdict)
     if tuned.record.others:
         console.print(front_table(tuned.record))
     timed_out = tuned.ending == "timed out"
@@ -95,7 +100,7 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
             print_line(console, f"  {from_here(file)}")
     console.rule("next")
     print_line(console, f"  {format_command('analyze', folder.path)}")
-    if final:
+    if final and _is_evaluated(RunFolder(final)):
         print_line(console, f"  {format_command('evaluate', final)}")
     more = "" if timed_out else f"--trials {2 * len(tuned.record.own)}"
     again = f"the same command{more and ' with '}{more}"
@@ -104,6 +109,12 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     if tuned.record.recipe != "function" and folder.database.exists():  # a server is typed again
         again = f"{format_command('tune', '--resume', folder.path)} {more}".rstrip()
     print_line(console, f"  {again}   # continues the search")
+
+
+def _is_evaluated(run: RunFolder) -> bool:
+    """Return whether the recipe of a run has an evaluation, as a script has none."""
+    recipe = run.read_config().get("recipe") if run.config.exists() else None
+    return recipe is None or find_recipe(str(recipe)).offers("evaluate")
 
 
 def print_report(console: Console, written: "ReportFile") -> None:
@@ -117,7 +128,8 @@ def print_trained(console: Console, trained: "TrainResult") -> None:
     _print_scores(console, trained)
     for folder in trained.folders:
         print_line(console, f"  {from_here(folder.path)}")
-    print_line(console, f"next: {format_command('evaluate', trained.folders[0].path)}")
+    if _is_evaluated(trained.folders[0]):
+        print_line(console, f"next: {format_command('evaluate', trained.folders[0].path)}")
 
 
 def print_evaluation(console: Console, found: "Evaluation") -> None:
@@ -222,6 +234,8 @@ def print_analysis(console: Console, view: "StudyView") -> None:
         if view.chosen is not None:
             table.title = f"trial {view.chosen.number}, {view.chosen.state}"
         console.print(table)
+    if overview.seeds:
+        print_line(console, overview.seeds)
     for one in overview.notes:
         print_line(console, f"note on trial {one['trial']}: {' '.join(one['note'].split())}")
     for one in overview.good:

@@ -102,7 +102,7 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     """Return the top trials, one per column, as many as fit in `width` characters."""
     metrics = list(dict.fromkeys(name for row in rows for name in row.get("metrics", {})))
     names = [*dict.fromkeys(metric for row in rows for metric in row["others"])]
-    labels = ["trial", "score", "marked", *names, *metrics[:METRICS], "epochs", *paths]
+    labels = ["trial", "score", "", "marked", *names, *metrics[:METRICS], "epochs", *paths]
     columns = [_trial_column(row, names, metrics[:METRICS], paths) for row in rows]
     left = width - max(map(len, labels)) - EDGES
     shown = 0
@@ -116,7 +116,7 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
     for number, *_ in columns[:shown]:
         table.add_column(number, justify="right", no_wrap=True)
     for label, *cells in zip(labels[1:], *(column[1:] for column in columns[:shown]), strict=True):
-        if label != "marked" or any(cells):
+        if label not in ("", "marked") or any(cells):
             style = "bold" if label == "score" else None
             table.add_row(label, *cells, style=style, end_section=label == "epochs")
     left_out = []
@@ -131,10 +131,11 @@ def trials_table(rows: Sequence[Mapping[str, Any]], paths: Sequence[str], width:
 def _trial_column(
     row: Mapping[str, Any], others: Sequence[str], metrics: Sequence[str], paths: Sequence[str]
 ) -> list[str]:
-    """Return the cells of a trial: number, score, mark, other goals, metrics, epochs, values."""
+    """Return the cells of a trial, from its number to its values."""
     return [
         str(row["trial"]),
         "-" if row["score"] is None else figure(row["score"]),
+        "tied" if row.get("tied") else "",
         _mark(row),
         *(figure(row["others"].get(metric, "-")) for metric in others),
         *(figure(row.get("metrics", {}).get(name, "-")) for name in metrics),

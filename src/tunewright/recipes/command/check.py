@@ -22,7 +22,7 @@ from tunewright.recipes.command.placeholders import (
     unknown_places,
     uses,
 )
-from tunewright.spaces.domain import Categorical
+from tunewright.spaces.domain import Categorical, Int
 from tunewright.spaces.space import Parameter, Space
 
 SHOWN_DIR = Path("RUN_DIR")
@@ -58,7 +58,19 @@ def check_command(config: CommandConfig, space: Space | None) -> list[str]:
     _check_start(shown, config)
     what = "trial 0 runs" if space is not None else "runs"
     line = shown[2] if config.script.shell else shlex.join(shown)
-    return [f"{what}: {line}", *notices, *_forms(searched, config), _describe_score(config)]
+    listed = [f"searched: {'; '.join(map(_describe_parameter, searched))}"] if searched else []
+    return [
+        *listed,
+        f"{what}: {line}",
+        *notices,
+        *_forms(searched, config),
+        _describe_score(config),
+    ]
+
+
+def _describe_parameter(parameter: Parameter) -> str:
+    kind = {Categorical: "one of ", Int: "whole, "}.get(type(parameter.domain), "")
+    return f"{parameter.path} {kind}{parameter.domain}"
 
 
 def _describe_score(config: CommandConfig) -> str:
@@ -123,7 +135,7 @@ def _unread(
     listed = ", ".join(missing)
     return [
         f"the command contains none of the parameters ({listed}): the script has to read them "
-        "itself, with tunewright.client"
+        "itself, with tunewright.client or wandb.config"
     ]
 
 

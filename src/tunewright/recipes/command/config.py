@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field
 
 from tunewright.config.schema import Goals, RunConfig
-from tunewright.config.section import Positive, Section
+from tunewright.config.section import PathText, Positive, Section
 
 
 def _patterns(patterns: tuple[str, ...]) -> tuple[str, ...]:
@@ -35,7 +35,7 @@ class MetricsConfig(Section):
 
     output: Literal["auto", "json", "pairs", "none"] = "auto"
     pattern: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(_patterns)] = ()
-    file: str | None = None
+    file: PathText | None = None
     format: Literal["auto", "jsonl", "csv", "tensorboard"] = "auto"
     step: str | None = None
     score: Literal["best", "last"] = "best"
@@ -51,8 +51,8 @@ class ScriptConfig(Section):
     """
 
     shell: bool = False
-    directory: str | None = None
-    program: str | None = None
+    directory: PathText | None = None
+    program: PathText | None = None
     grace_seconds: Positive = 10.0
     output_kib: Annotated[int, Field(ge=1)] = 1024
 

@@ -12,9 +12,6 @@ from pathlib import Path
 from tunewright.recipes.command.config import CommandConfig
 from tunewright.runs.cache import cache_folder
 
-STORED_NAMES = ("config.yaml", "best_config.yaml", "study.yaml")
-"""Files that runs and studies write, wherever they have been copied to."""
-
 
 def is_known(config: CommandConfig) -> bool:
     """Return whether this user has typed this command, or agreed to it."""

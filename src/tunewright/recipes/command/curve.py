@@ -1,7 +1,7 @@
 """Put what a script reports, in pieces and by several ways, together into one curve."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from tunewright.errors import Diverged, did_you_mean
@@ -33,6 +33,9 @@ class Curve:
         self._open: dict[str, float] = {}  # of the current step
         self._passed = False  # whether the current step was passed on
         self._numbered = False  # whether the script names its steps
+        self._unit: str | None = None  # in which the goal is reported
+        self._unit_before = ""  # of reports before it
+        self._before: ReportedStep | None = None  # the last one of earlier attempts
         self._loose: dict[str, float] = {}  # reported without a step, not yet in one
         self._whole: dict[str, float] = {}  # of the whole run
         self._latest: dict[str, float] = {}
@@ -52,22 +55,55 @@ class Curve:
         """The step of the last report; None before the first."""
         return self._step
 
+    def restore(self, steps: Iterable[ReportedStep]) -> None:
+        """Take over the steps of earlier attempts, from the checkpoint of which the script goes on.
+
+        Of equal scores the earlier one counts.
+        """
+        first = self._goals[0]
+        for step in steps:
+            self._latest = {**step.metrics, **self._latest}
+            value = step.metrics.get(first.metric)
+            if value is None:
+                continue
+            self._before = step
+            best = None if self._best is None else self._best.metrics[first.metric]
+            if best is None or (first.sign * value, -step.step) > (
+                first.sign * best,
+                -self._best.step if self._best else 0,
+            ):
+                self._best = step
+
     def add(self, report: ScriptReport) -> Iterator[ReportedStep]:
         """Take a report; yield the step that it completes, if it is to be passed on.
 
-        Raises Diverged for a goal that is not finite.
+        Steps are counted in the unit in which the goal is reported: `step=900` between lines such
+        as `epoch=1 acc=0.5` says nothing of the curve. Raises Diverged for a goal that is not
+        finite.
         """
         self._check_finite(report)
         goal = self._goals[0].metric
-        if report.step is not None:
+        known = goal in report.metrics
+        if report.step is not None and known and self._unit is None:
+            if self._step is not None and report.unit != self._unit_before:
+                self._finish_step()
+                self._step, self._open = None, {}
+            self._unit = report.unit
+        if report.step is not None and self._unit in (None, report.unit):
+            self._unit_before = report.unit
             self._numbered = True
             yield from self._at(report.step, report.metrics)
-        elif self._numbered:
+        elif report.step is not None:
+            self._loose |= {name: value for name, value in report.metrics.items() if name != goal}
+        elif self._unit is not None or (self._numbered and not known):
             self._whole |= report.metrics
-        elif goal in report.metrics:
+        elif known:
             metrics = {**self._loose, **report.metrics}
             self._loose = {}
-            yield from self._at((self._step or 0) + 1, metrics)
+            if self._numbered:
+                self._whole |= metrics
+            else:
+                yield from self._at((self._step or 0) + 1, metrics)
         else:
             self._loose |= report.metrics
 
@@ -88,7 +124,7 @@ class Curve:
         Metrics that were not reported at this step are the latest ones.
         """
         goals = [goal.metric for goal in self._goals if goal.metric not in COSTS]
-        last = None if self._step is None else ReportedStep(self._step, self._open)
+        last = self._before if self._step is None else ReportedStep(self._step, self._open)
         chosen = self._best if self._score == "best" else last
         others = {**self._latest, **self._loose, **self._whole}
         metrics = {**others, **(chosen.metrics if chosen is not None else {})}
@@ -126,8 +162,9 @@ class Curve:
         self._passed = True
         self._count += 1
         assert self._step is not None
-        if self._goals[0].metric not in self._open:
+        if self._goals[0].metric not in self._open and self._best is None:
             self._miss_goal()
+            return
         if self._count > FULL * self._stride:
             self._stride *= 10
             self._tell(
@@ -149,7 +186,7 @@ class Curve:
 
     def _miss_goal(self) -> None:
         self._without_goal += 1
-        if self._without_goal < WITHOUT_GOAL or self._best is not None:
+        if self._without_goal < WITHOUT_GOAL:
             return
         goal, names = self._goals[0].metric, [*self._latest, *self._open]
         self._tell(

@@ -33,7 +33,7 @@ UNKNOWN_EPOCHS = 1_000_000
 MACRO = re.compile(r"\$\{([^{}]*)\}")
 """A placeholder as W&B's sweep files write it: `${args}`."""
 
-_PLACE = re.compile(r"\{\{(?P<literal>[^{}]*)\}\}|\{(?P<inner>[^{}]*)\}")
+_PLACE = re.compile(r"\{\{(?P<literal>[^{}]*)\}\}|(?<!\$)\{(?P<inner>[^{}]*)\}")
 _NAME = re.compile(r"[A-Za-z_][\w.]*\Z")
 
 

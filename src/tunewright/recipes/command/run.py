@@ -1,37 +1,26 @@
 """Run a script as a trial: start it, pass on what it reports, stop it on request."""
 
-import hashlib
-import os
 import shlex
 import shutil
 import signal
-import sys
 import time
 from collections.abc import Iterable
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright.client import VARIABLE
 from tunewright.config.tree import flatten
 from tunewright.errors import Diverged, TunewrightError, did_you_mean
 from tunewright.recipes.command.config import CommandConfig
 from tunewright.recipes.command.curve import Curve, ReportedStep
 from tunewright.recipes.command.endings import failure_of
-from tunewright.recipes.command.metrics.reader import ReaderContext, ScriptReport
+from tunewright.recipes.command.launch import Launch, mark_of
+from tunewright.recipes.command.metrics.reader import ScriptReport
 from tunewright.recipes.command.metrics.readers import make_readers
 from tunewright.recipes.command.output_log import OutputLog
-from tunewright.recipes.command.placeholders import (
-    UNKNOWN_EPOCHS,
-    TrialValues,
-    fill_shell,
-    fill_text,
-    fill_words,
-    read_parameters,
-)
+from tunewright.recipes.command.placeholders import read_parameters
 from tunewright.recipes.command.process_guard import end_processes
 from tunewright.recipes.command.script import Script, ScriptStart
-from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Goal, Outcome, OutcomeState
 
 if TYPE_CHECKING:
@@ -69,35 +58,17 @@ class _Run:
         self._started = time.perf_counter()
         self._curve = Curve(goals, config.metrics.score)
         self._goals = goals
+        self._history = read_progress(folder.progress, before_attempt=reporter.attempt)
         self._begun = False
         self._notices: list[str] = []
         self._request: EndRequest | None = None
         self._terminate_at = self._kill_at = float("inf")
         self._terminated = False
-        self._diverged: Diverged | None = None
-        own, exchange = folder.path / "output", folder.path / "client"
-        own.mkdir(exist_ok=True)
-        exchange.mkdir(exist_ok=True)
-        self._exchange = exchange
-        self._values = TrialValues(
-            config.params,
-            config.seed,
-            config.training.epochs,
-            own,
-            exchange,
-            config.script.program,
-        )
-        file = config.metrics.file
-        self._reports = exchange / f"reports-{reporter.attempt}.jsonl"
-        directory = Path(config.script.directory or ".")
-        context = ReaderContext(
-            config.metrics,
-            own,
-            None if file is None else directory / fill_text(file, self._values),
-            self._reports,
-            config.params,
-        )
-        self._readers = make_readers(context)
+        # Asked to pause before it has begun, as by a plan: it runs to its first report.
+        self._measured = False
+        self._launch = Launch(folder, config, reporter.attempt)
+        self._launch.make_folders()
+        self._readers = make_readers(self._launch.reader_context())
         self._log = OutputLog(folder.log, config.script.output_kib << 10)
 
     def work(self) -> Outcome:
@@ -105,6 +76,7 @@ class _Run:
         script = None
         try:
             self._end_earlier_attempts()
+            self._measured = self._reporter.request() is not None
             script = Script(self._start(), self._log.write)
             self._follow(script)
             code = script.code
@@ -116,6 +88,8 @@ class _Run:
                 self._pass_on(point)
             if left:
                 self._notices.append("the script left processes behind, which were ended")
+            if not self._begun and self._history and (code != 0 or self._resumes):
+                self._begin(self._history[-1].step)  # stopped before its first report
             outcome = self._outcome(code)
         except Diverged as error:
             outcome = self._ended("failed", str(error), cause_diverged=True)
@@ -123,10 +97,11 @@ class _Run:
             if script is not None:
                 script.close()
             self._log.close()
-        self._name_unread()
+        if outcome.state == "done":
+            self._name_unread()
         self._begin(0)
         self._send_notices()
-        shutil.rmtree(self._exchange, ignore_errors=True)
+        shutil.rmtree(self._launch.exchange, ignore_errors=True)
         return outcome
 
     def _follow(self, script: Script) -> None:
@@ -138,7 +113,8 @@ class _Run:
                 self._pass_on(point)
             self._send_notices()
             now = time.monotonic()
-            if self._request is None and (request := self._reporter.request()) is not None:
+            waits = self._measured and not self._begun
+            if self._request is None and (request := self._reporter.request()) and not waits:
                 self._stop(request, now)
             if now >= self._terminate_at:
                 self._terminate_at, self._terminated = float("inf"), True
@@ -159,7 +135,12 @@ class _Run:
 
     @property
     def _uses_client(self) -> bool:
-        return self._reports.exists()
+        return self._launch.reports.exists()
+
+    @property
+    def _resumes(self) -> bool:
+        """Whether the script keeps checkpoints, so that it may have had nothing left to do."""
+        return any(reader.resumes for reader in self._readers)
 
     def _take(self, lines: Iterable[str]) -> None:
         for line in lines:
@@ -184,6 +165,8 @@ class _Run:
         if not self._begun:
             self._begun = True
             self._reporter.begin(max(0, resumed_from))
+            before = [ReportedStep(p.step, p.metrics) for p in self._history]
+            self._curve.restore(step for step in before if step.step <= resumed_from)
 
     def _send_notices(self) -> None:
         if self._begun:
@@ -196,51 +179,15 @@ class _Run:
         return time.perf_counter() - self._started
 
     def _start(self) -> ScriptStart:
-        config, values = self._config, self._values
-        if config.script.shell:
-            line = fill_shell(" ".join(config.command), values, shlex.quote)
-            words = ["/bin/sh", "-c", line]
-        else:
-            words = fill_words(config.command, values)
-        directory = None if config.script.directory is None else Path(config.script.directory)
-        environment = self._environment()
-        self._log.note(f"$ {shlex.join(words)}")
-        return ScriptStart(
-            words,
-            directory,
-            environment,
-            _mark(self._folder, self._reporter.attempt),
-            config.script.grace_seconds,
-        )
-
-    def _environment(self) -> dict[str, str]:
-        """Return the variables of the script: the user's own, then what we set, then `env`."""
-        config, attempt = self._config, self._reporter.attempt
-        told = {
-            "params": config.params,
-            "seed": config.seed,
-            "epochs": config.training.epochs if config.training.epochs != UNKNOWN_EPOCHS else None,
-            "run_dir": str(self._values.run_dir),
-            "checkpoints": str(self._folder.checkpoints),
-            "reports": str(self._reports),
-            "request": str(self._folder.path / "request.json"),
-            "attempt": attempt,
-        }
-        file = self._exchange / "trial.json"
-        write_json(file, told)
-        usual = {"PYTHONUNBUFFERED": "1"}
-        if (torch := sys.modules.get("torch")) is not None:
-            usual["OMP_NUM_THREADS"] = str(torch.get_num_threads())
-        ours = {VARIABLE: str(file), "TUNEWRIGHT_RUN_DIR": str(self._values.run_dir)}
-        for reader in self._readers:
-            ours |= reader.environment
-        own = {name: fill_text(text, self._values) for name, text in config.env.items()}
-        return {**usual, **os.environ, **ours, **own}
+        of_readers = {k: v for reader in self._readers for k, v in reader.environment.items()}
+        start = self._launch.start(of_readers)
+        self._log.note(f"$ {shlex.join(start.words)}")
+        return start
 
     def _end_earlier_attempts(self) -> None:
         """End a script of this run that outlived its worker, before it writes into our files."""
         for attempt in range(max(1, self._reporter.attempt - 3), self._reporter.attempt):
-            end_processes(None, _mark(self._folder, attempt), self._config.script.grace_seconds)
+            end_processes(None, mark_of(self._folder, attempt), self._config.script.grace_seconds)
 
     def _outcome(self, code: int) -> Outcome:
         request = self._request
@@ -305,8 +252,3 @@ class _Run:
 
 def _covers(asked: str, name: str) -> bool:
     return asked == name or name.startswith(f"{asked}.")
-
-
-def _mark(folder: RunFolder, attempt: int) -> str:
-    place = hashlib.sha256(os.fsencode(folder.path)).hexdigest()[:24]
-    return f"{place}-{attempt}"

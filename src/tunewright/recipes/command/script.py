@@ -19,6 +19,8 @@ from tunewright.recipes.command.process_guard import MARKER, end_processes
 CHUNK = 1 << 16
 LEFTOVER_SECONDS = 2.0
 """How long children that outlive their script may take to end after SIGTERM."""
+REST_SECONDS = 2.0
+"""How long the rest of the output is read, after the script has ended."""
 LONGEST_LINE = 1 << 20
 """Bytes after which a line without an end is dropped; such is no line of metrics."""
 
@@ -88,10 +90,15 @@ class Script:
                 yield from self._read_stream(key.fd)
 
     def read_rest(self) -> Iterator[str]:
-        """Yield the lines that are left when the script has ended, whole or not."""
+        """Yield the lines that are left when the script has ended, whole or not.
+
+        Its children may print on, so there is a limit.
+        """
+        deadline = time.monotonic() + REST_SECONDS
         for descriptor in list(self._lines):
-            while descriptor in self._lines and (yield from self._read_stream(descriptor)):
-                pass
+            while descriptor in self._lines and time.monotonic() < deadline:
+                if not (yield from self._read_stream(descriptor)):
+                    break
         for descriptor in list(self._lines):
             yield from self._end_stream(descriptor)
 

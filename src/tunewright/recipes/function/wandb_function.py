@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from tunewright.config.tree import copy_tree
@@ -50,7 +50,9 @@ class CallWandbFunction:
             return report.pruned(" ".join(f"the function raised TrialPruned: {error}".split()))
         names = [goal.metric for goal in goals]
         outcome = finish(report, reporter.attempt, session.result(returned, names), names)
-        return outcome if session.best_step is None else _at(outcome, session.best_step)
+        if session.best_step is None:
+            return outcome
+        return replace(outcome, best_step=session.best_step)
 
 
 class LoggingSession(Session):
@@ -122,10 +124,6 @@ class LoggingSession(Session):
                 remedy=did_you_mean(missing[0], metrics),
             )
         return metrics
-
-
-def _at(outcome: Outcome, step: int) -> Outcome:
-    return Outcome(**{**outcome.__dict__, "best_step": step})
 
 
 def _read_goal(written: str) -> Goal:

@@ -73,10 +73,10 @@ def verify_lmdb(
     """
     from tunewright.errors import printable
     from tunewright.images.progress import each_progress
-    from tunewright.recipes.retina.data.lmdb_verify import verify_lmdb as verify
+    from tunewright.recipes.retina.data.lmdb_verify import verify_apart
 
     with each_progress() as progress:
-        report = verify(place, progress)
+        report = verify_apart(place, progress)
     for name, split in report.splits.items():
         print(
             f"{name:<6} {split.patients:>9,} patients  {split.pictures:>9,} pictures  "

@@ -159,6 +159,7 @@ RECIPE = Recipe(
     fingerprints=_fingerprints,
     capabilities={
         "evaluate": "tunewright.recipes.retina.evaluation.evaluate:evaluate",
+        "evaluate_on": "tunewright.recipes.retina.evaluation.other_data:evaluate_on",
     },
     dialect=Dialect(
         aliases=ALIASES,

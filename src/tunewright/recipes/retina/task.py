@@ -39,6 +39,7 @@ class TripartiteTask(Task):
         self.prompts, self.single, self.graded = prompts, single, graded
         self.branches, self.multi_positive = tuple(branches), multi_positive
         self.frozen = tuple(frozen)
+        self._class_vectors: Tensor | None = None
 
     def loss(self, model: nn.Module, batch: EyeBatch) -> Loss:
         """Return the sum of the branches' losses."""
@@ -108,11 +109,17 @@ class TripartiteTask(Task):
             "patients": batch.patients,
         }
         if self.prompts is not None:
-            found["scores"] = images @ class_vectors(network, self.prompts).T
+            if self._class_vectors is None:
+                self._class_vectors = class_vectors(network, self.prompts)
+            found["scores"] = images @ self._class_vectors.T
         return found
 
     def metrics(self) -> EyeMetrics:
-        """Return a collector of vectors; see `evaluation.eye_metrics`."""
+        """Return a collector of vectors; see `evaluation.eye_metrics`.
+
+        Here a pass begins, with weights of its own: the prompts are encoded once in each.
+        """
+        self._class_vectors = None
         return EyeMetrics(single=self.single, graded=self.graded)
 
     def first_row(self, batch: EyeBatch) -> EyeBatch:

@@ -235,7 +235,10 @@ class StudyLoop(RunLoop[TrialRun]):
             if step >= self.search.last_step:
                 return
             if not self.search.pruner.keeps(number, step, curves, self._done):
+                self._judged[number] = self.search.last_step  # one request is enough
+                if self.search.audits(number):
+                    self.study.mark_audited(number, step)
+                    return
                 reason = self.search.pruner.reason(number, step)
                 live.run.folder.write_request(EndRequest("prune", live.attempt, reason))
-                self._judged[number] = self.search.last_step  # one request is enough
                 return

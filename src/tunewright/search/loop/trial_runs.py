@@ -1,5 +1,6 @@
 """The parameters of a search, and the runs of its trials."""
 
+import random
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +24,7 @@ class Search:
     runs of each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
     total: trials in the study when it is finished, earlier sessions included. closing: the cost of
     the final stage. budget: of the whole call. patience, max_failures, target: see `early_end`.
+    audit_pruning: the share of the trials that run on although they would be pruned.
     """
 
     folder: StudyFolder
@@ -41,6 +43,7 @@ class Search:
     patience: int | None = None
     max_failures: int | None = None
     target: float | None = None
+    audit_pruning: float = 0.0
 
     def runs(self, number: int, values: Mapping[str, Any]) -> list["TrialRun"]:
         """Return all runs of a trial, the first one first."""
@@ -53,6 +56,10 @@ class Search:
                 for seed in others
             ),
         ]
+
+    def audits(self, number: int) -> bool:
+        """Return whether a trial runs on instead of being pruned; the same after a resume."""
+        return random.Random(f"{self.seeds[0]}/{number}").random() < self.audit_pruning
 
     @property
     def metric(self) -> str:

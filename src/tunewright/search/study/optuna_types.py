@@ -21,7 +21,7 @@ from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
 from tunewright.runs.record import TrialState as State
 from tunewright.search.storage.database import Settings
 from tunewright.search.study.notes import note_of, system_attributes
-from tunewright.search.study.trial_tags import AVOIDED, GOOD
+from tunewright.search.study.trial_tags import AUDITED, AVOIDED, GOOD
 from tunewright.spaces.domain import (
     Categorical,
     Domain,
@@ -70,7 +70,17 @@ IMPORTED = "imported_from"
 """User attribute of a trial that ran in another study: `STUDY/17`."""
 
 
-OWN_ATTRIBUTES = ("cause", "reason", RUN, DROPPED, IMPORTED, AVOIDED, GOOD, "dropped_trial")
+OWN_ATTRIBUTES = (
+    "cause",
+    "reason",
+    RUN,
+    DROPPED,
+    IMPORTED,
+    AVOIDED,
+    GOOD,
+    AUDITED,
+    "dropped_trial",
+)
 """User attributes of trials that are not metrics."""
 METRIC = "metric:"
 """Beginning of the user attribute of a metric that is named like one of those."""
@@ -264,6 +274,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         imported_from=attributes.get(IMPORTED, ""),
         good=attributes.get(GOOD, ""),
         avoided=tuple(attributes.get(AVOIDED, ())),
+        audited=attributes.get(AUDITED),
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         attributes={
             name: attributes[_metric_key(name)]

@@ -49,7 +49,7 @@ from tunewright.search.study.samplers import (
     scores_to_learn,
     sequence,
 )
-from tunewright.search.study.trial_tags import GOOD, is_good, marks
+from tunewright.search.study.trial_tags import AUDITED, GOOD, is_good, marks
 from tunewright.search.study.trial_writer import writer
 from tunewright.spaces.advice import good_points
 from tunewright.spaces.points import grid, identity, is_finite
@@ -174,6 +174,11 @@ class Study:
         if len(self.settings.goals) == 1:  # Optuna has no curves with several goals
             self._memory.set_trial_intermediate_value(self._view_trials[number], step, value)
         self.curves[number][step] = value
+
+    def mark_audited(self, number: int, step: int) -> None:
+        """Store that a trial runs on that would have been pruned after a step."""
+        with storage_errors(self.url):
+            self._writer.mark(self._trial_ids[number], AUDITED, step)
 
     def tell(self, trial: Trial) -> None:
         """Store the end of a trial.

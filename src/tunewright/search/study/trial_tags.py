@@ -1,4 +1,4 @@
-"""Tags of trials: the good combination they try, and the `avoid` rules they match."""
+"""Tags of trials: the good combination they try, `avoid` rules that they match, audits."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,6 +12,9 @@ AVOIDED = "avoided"
 """User attribute of a trial: the names of the `avoid` rules that it matches."""
 GOOD = "good"
 """User attribute of a trial: the name of the good combination that it tries."""
+
+AUDITED = "audited"
+"""User attribute of a trial that ran on although it would have been pruned: the step."""
 
 
 def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -45,6 +45,10 @@ class TrialWriter(Protocol):
         """Store an intermediate value."""
         ...
 
+    def mark(self, trial_id: int, key: str, value: Any) -> None:
+        """Store a user attribute of a running trial."""
+        ...
+
     def end(self, trial_id: int, end: End) -> bool:
         """Store the end of a trial; write nothing and return False when it has ended before.
 
@@ -79,6 +83,10 @@ class MethodWriter:
     def report(self, trial_id: int, step: int, value: float) -> None:
         """Store an intermediate value; see `TrialWriter`."""
         self._storage.set_trial_intermediate_value(trial_id, step, value)
+
+    def mark(self, trial_id: int, key: str, value: Any) -> None:
+        """Store a user attribute; see `TrialWriter`."""
+        self._storage.set_trial_user_attr(trial_id, key, value)
 
     def end(self, trial_id: int, end: End) -> bool:
         """End a trial; a kill in between leaves only attributes, which are written again."""
@@ -144,6 +152,11 @@ class RowWriter:
                 "intermediate_value, intermediate_value_type) VALUES (?, ?, ?, ?)",
                 (trial_id, step, *_number(value)),
             )
+
+    def mark(self, trial_id: int, key: str, value: Any) -> None:
+        """Store a user attribute; see `TrialWriter`."""
+        with self._engine.begin() as connection:
+            _attributes(connection, "user", trial_id, {key: value})
 
     def end(self, trial_id: int, end: End) -> bool:
         """Store the end of a trial; see `TrialWriter`."""

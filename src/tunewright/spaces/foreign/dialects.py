@@ -1,10 +1,12 @@
 """Read a space file of any program: ours, the guides', and those of other tuners."""
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from tunewright.errors import SpaceError
+from tunewright.errors import SpaceError, shorten
 from tunewright.spaces.foreign.hydra_sweep import is_hydra_sweep, read_hydra_sweep
 from tunewright.spaces.foreign.optuna_distributions import (
     are_distributions,
@@ -14,6 +16,7 @@ from tunewright.spaces.foreign.ray_space import is_ray_space, read_ray_space
 from tunewright.spaces.foreign.wandb_sweep import is_wandb_sweep, read_wandb_sweep
 from tunewright.spaces.plain_values import plain_values
 from tunewright.spaces.read import SpaceFile, parse_space, rename_parameters
+from tunewright.spaces.specification import read_domain
 
 
 class SpaceDialect(NamedTuple):
@@ -56,5 +59,18 @@ def parse_any_space(
                 f"{file} searches nothing: each of its parameters has one value",
                 expected="a parameter with several values",
             )
-        return rename_parameters(spec, file, dialect.top, aliases)
+        spec = rename_parameters(spec, file, dialect.top, aliases)
+        return replace(spec, notices=(_describe(spec), *spec.notices))
     return parse_space(tree, file, aliases)
+
+
+def _describe(spec: SpaceFile) -> str:
+    """Return what is searched and what is fixed, in a line: kinds and bounds can be misread."""
+    searched = []
+    for path, fields in spec.parameters.items():
+        kind = fields.get("type", "")
+        with suppress(SpaceError, KeyError, TypeError, ValueError):  # told where it is checked
+            domain = read_domain({"type": "categorical", **fields})
+            searched.append(shorten(f"{path} {kind} {domain}".replace("  ", " ")))
+    fixed = [f"{path} = {shorten(str(value))}" for path, value in spec.fixed.items()]
+    return f"searched are {', '.join(searched)}" + (f"; fixed {', '.join(fixed)}" if fixed else "")

@@ -135,7 +135,7 @@ def _count_points(parameters: Mapping[str, Mapping[str, Any]]) -> int | None:
             sizes.append(len(fields["choices"]))
         elif fields["type"] == "int" or "step" in fields:
             domain = read_domain(fields)
-            sizes.append(grid_steps(domain) + 1)  # type: ignore[arg-type]
+            sizes.append(grid_steps(domain) + 1)
         else:
             return None
     return min(math.prod(sizes), MOST)

@@ -96,6 +96,7 @@ def init(project: Any = None, *_: Any, config: Any = None, **others: Any) -> Ses
         _State.session = script_session()
     own = SessionConfig(_State.session.params, config)
     run = SessionRun(_State.session, own, str(project or ""), others)
+    run.on_finish = _leave
     _State.set(run, own, run.summary)
     return run
 
@@ -110,7 +111,11 @@ def finish(exit_code: int | None = None, **_: Any) -> None:
     """End the run; further ones may begin."""
     if _State.run is not None:
         _State.run.finish(exit_code)
-        _State.set(None, _State.config, _State.summary)
+
+
+def _leave() -> None:
+    """Let there be no present run; configuration and summary stay."""
+    _State.set(None, _State.config, _State.summary)
 
 
 def setup(*_: Any, **__: Any) -> Forgotten:
@@ -175,4 +180,4 @@ def _forgotten(name: str) -> Any:
 
 
 if __name__ == "wandb":  # on the path of a script, in place of the package
-    sys.meta_path.append(_EveryModule())  # type: ignore[arg-type]
+    sys.meta_path.append(_EveryModule())

@@ -75,7 +75,16 @@ def script_session() -> Session:
     return ScriptSession(client)
 
 
-class Forgotten:
+class ForgottenType(type):
+    """Lets the class be used as its objects are: `wandb.plot.line(...)`."""
+
+    def __getattr__(cls, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        return cls()
+
+
+class Forgotten(metaclass=ForgottenType):
     """Takes every call and every attribute, and keeps nothing."""
 
     def __init__(self, *_: Any, **__: Any) -> None:
@@ -92,8 +101,8 @@ class Forgotten:
     def __enter__(self) -> Any:
         return self
 
-    def __exit__(self, *_: Any) -> bool:
-        return False
+    def __exit__(self, *_: Any) -> None:
+        """Let errors pass."""
 
     def __iter__(self) -> Any:
         return iter(())
@@ -222,7 +231,7 @@ class SessionSummary(dict):  # type: ignore[type-arg]
     def __setattr__(self, name: str, value: Any) -> None:
         self[name] = value
 
-    def update(self, given: Any = None, **more: Any) -> None:
+    def update(self, given: Any = None, **more: Any) -> None:  # type: ignore[override]
         """Set several values."""
         for name, value in {**(given or {}), **more}.items():
             self[name] = value
@@ -248,6 +257,7 @@ class SessionRun:
         self.disabled, self.offline, self.resumed = False, True, False
         self.step, self._pending = 0, dict[str, Any]()
         self._told = False
+        self.on_finish: Any = Forgotten()
 
     @property
     def dir(self) -> str:
@@ -288,8 +298,9 @@ class SessionRun:
             self._flush()
 
     def finish(self, exit_code: int | None = None, **_: Any) -> None:
-        """Report what is left."""
+        """Report what is left; the run is over."""
         self._flush()
+        self.on_finish()
 
     def _flush(self) -> None:
         pending, self._pending = self._pending, {}
@@ -299,9 +310,8 @@ class SessionRun:
     def __enter__(self) -> SessionRun:
         return self
 
-    def __exit__(self, kind: Any, *_: Any) -> bool:
+    def __exit__(self, *_: Any) -> None:
         self.finish()
-        return False
 
     def __getattr__(self, name: str) -> Any:
         if name.startswith("__"):

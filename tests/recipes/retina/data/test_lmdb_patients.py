@@ -25,10 +25,10 @@ from tunewright.images.loading.square import SquareInput
 from tunewright.images.loading.store import build_store, open_store
 from tunewright.recipes.retina.commands import app
 from tunewright.recipes.retina.config import EyesConfig
-from tunewright.recipes.retina.data import lmdb_build
+from tunewright.recipes.retina.data import lmdb_build, lmdb_verify
 from tunewright.recipes.retina.data.datasets import EyeSets, open_eye_sets, open_parts, table_hash
 from tunewright.recipes.retina.data.lmdb_build import BuildReport, build_lmdb
-from tunewright.recipes.retina.data.lmdb_verify import verify_lmdb
+from tunewright.recipes.retina.data.lmdb_verify import verify_apart, verify_lmdb
 from tunewright.recipes.retina.data.open_eyes import open_eyes
 from tunewright.runs.callbacks import OnProgress
 
@@ -249,6 +249,19 @@ def test_a_key_is_missing_or_changed(built: Path) -> None:
     change(built / "train" / "pairs", {b"00000003": None})
     with pytest.raises(DataError, match="has 15 of 16 patients"):
         opened(built)
+
+
+def test_damaged_pages_are_a_problem(built: Path) -> None:
+    file = built / "train" / "imgs" / FILE
+    whole = file.read_bytes()
+    file.unlink()
+    file.write_bytes(whole[: 2 * 4096] + bytes([255]) * (len(whole) - 2 * 4096))
+    [problem] = verify_apart(built).problems
+    assert problem.startswith(("train: ", "the process that read it ended"))
+
+
+def test_a_process_that_dies_is_a_problem() -> None:
+    assert "ended with SIGBUS: its pages are damaged" in lmdb_verify._died(-7)
 
 
 def change(folder: Path, values: dict[bytes, bytes | None]) -> None:

@@ -15,9 +15,10 @@ from tunewright.spaces.domain import Categorical, Domain, Int, canonical, neares
 
 FEWEST = 20
 """Trials at least of which the best can be compared with the others."""
+AGREED = 0.6
+"""Ratio of the spread of the best trials to that of others below which they agree."""
 SHUFFLES = 400
 """Permutations of a test."""
-Rows = Codes
 
 
 def find_top(found: Evidence) -> list[Finding]:
@@ -36,7 +37,7 @@ def find_top(found: Evidence) -> list[Finding]:
     agreed = [
         path
         for (path, (_, ratio)), chance in zip(narrow.items(), chances, strict=True)
-        if chance <= ALPHA and ratio < 0.5
+        if chance <= ALPHA and ratio < AGREED
     ]
     if agreed:
         return [
@@ -64,7 +65,7 @@ def find_top(found: Evidence) -> list[Finding]:
     return []
 
 
-def _shuffles(count: int, top: Codes) -> Rows:
+def _shuffles(count: int, top: Codes) -> Codes:
     """Return [SHUFFLES, top] places drawn at random near those of the best trials.
 
     Near in time: a sampler that learns draws late trials close together, good or not.
@@ -76,7 +77,7 @@ def _shuffles(count: int, top: Codes) -> Rows:
     return np.where(drawn >= count, 2 * (count - 1) - drawn, drawn).clip(0, count - 1)
 
 
-def _narrowness(column: ParameterColumn, top: Codes, shuffles: Rows) -> tuple[float, float]:
+def _narrowness(column: ParameterColumn, top: Codes, shuffles: Codes) -> tuple[float, float]:
     """Return the chance that random trials lie as close together, and the ratio of spreads."""
     own = _spread(column, np.array(top)[None, :])[0]
     drawn = _spread(column, shuffles)
@@ -85,7 +86,7 @@ def _narrowness(column: ParameterColumn, top: Codes, shuffles: Rows) -> tuple[fl
     return chance, own / usual if usual > 0 else 1.0
 
 
-def _spread(column: ParameterColumn, rows: Rows) -> Floats:
+def _spread(column: ParameterColumn, rows: Codes) -> Floats:
     """Return [sets] how far values lie apart: the middle half of numbers, the mix of choices."""
     if column.is_choice:
         codes = column.codes[rows]
@@ -127,7 +128,7 @@ def _agreement(
         "top_agree",
         f"the {len(top)} best trials agree in {listed(list(columns))}",
         f"{'; '.join(parts)}. Trials of about the same time are spread more widely.",
-        "less than half as spread out as other trials",
+        f"less than {AGREED:.1f} times as spread out as other trials",
         f"{p_text(chance)}, permutation test, for all parameters together",
         change_space(found.context, domains, name="narrower"),
         0.35,

@@ -23,6 +23,8 @@ SLOWER = 1.5
 """Ratio of the times per epoch from which a parameter makes trials slow."""
 IDLE = 0.25
 """Share of the workers' time without a trial from which they are idle."""
+WORTH = 60.0
+"""Seconds of idle workers that are worth a word."""
 PAUSE = 10.0
 """Multiple of a trial's length from which a time without any trial is a pause of the study."""
 
@@ -141,10 +143,10 @@ def find_idle(found: Evidence) -> list[Finding]:
     if len(spans) < 6:
         return []
     workers, busy, active = _occupancy(spans)
-    if workers * 3 > len(spans) or active <= 0:
+    if workers < 2 or workers * 3 > len(spans) or active <= 0:
         return []
     idle = 1.0 - busy / (workers * active)
-    if idle < IDLE:
+    if idle < IDLE or idle * workers * active < WORTH:
         return []
     used = max(1, round(busy / active))
     change = f"study.optimize(objective, n_trials=..., n_jobs={used})"
@@ -169,24 +171,27 @@ def find_idle(found: Evidence) -> list[Finding]:
 def _occupancy(spans: Sequence[tuple[float, float]]) -> tuple[int, float, float]:
     """Return the workers, the time that they trained, and the time that the study ran.
 
-    Until the last trial began: afterwards there is nothing to start. workers: the most trials at
-    once for at least a twentieth of the time.
+    From when all of them had a trial, since they start up before, until the last trial began:
+    afterwards there is nothing to start. workers: the most trials at once for at least a twentieth
+    of the time.
     """
     last = spans[-1][0]
     events = sorted([(a, 1) for a, _ in spans] + [(min(b, last), -1) for _, b in spans])
     usual = median(end - begin for begin, end in spans)
-    time_at: dict[int, float] = {}
+    parts: list[tuple[int, float]] = []  # trials at once, and for how long
     level, before = 0, events[0][0]
     for at, change in events:
         if level > 0 or at - before < PAUSE * usual:
-            time_at[level] = time_at.get(level, 0.0) + at - before
+            parts.append((level, at - before))
         level, before = level + change, at
-    active = sum(time_at.values())
+    whole = sum(seconds for _, seconds in parts)
     workers, above = 1, 0.0
-    for count in sorted(time_at, reverse=True):
-        above += time_at[count]
-        if above >= 0.05 * active:
+    for count, seconds in sorted(parts, reverse=True):
+        above += seconds
+        if above >= 0.05 * whole:
             workers = max(1, count)
             break
-    busy = sum(min(count, workers) * seconds for count, seconds in time_at.items())
+    began = next((i for i, (count, _) in enumerate(parts) if count >= workers), 0)
+    active = sum(seconds for _, seconds in parts[began:])
+    busy = sum(min(count, workers) * seconds for count, seconds in parts[began:])
     return workers, busy, active

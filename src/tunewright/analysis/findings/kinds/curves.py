@@ -11,12 +11,15 @@ from tunewright.analysis.findings.evidence import Evidence
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.findings.significance import Floats, p_text, upper_tail
 from tunewright.analysis.findings.wording import figure, percent, trials
+from tunewright.analysis.score_intervals import wilson
 from tunewright.runs.record import Trial
 
 DRAWS = 300
 """Bootstrap draws."""
-KILLED = 0.2
+KILLED = 0.3
 """Lower bound of the share of winners that were pruned from which pruning is too aggressive."""
+AUDITED = 5
+"""Trials at least that were to be pruned and ran on, of which the share of winners is told."""
 POINTS = 6
 """Points of a curve at least whose end is looked at."""
 MOST = 500
@@ -28,7 +31,13 @@ GAP = 0.15
 
 
 def find_pruned_winners(found: Evidence) -> list[Finding]:
-    """Return whether trials were pruned that would have been among the best tenth."""
+    """Return whether trials were pruned that would have been among the best tenth.
+
+    From trials that ran on to audit the pruner, where there are enough; else from curves.
+    """
+    audited = [t for t in found.done if t.audited is not None]
+    if len(audited) >= AUDITED:
+        return [_audit(found, audited)]
     pruned = [t for t in found.record.of_state("pruned") if t.curve]
     done = [t for t in found.done if len(t.curve) > 1]
     if len(pruned) < 5 or len(done) < 8:
@@ -59,6 +68,51 @@ def find_pruned_winners(found: Evidence) -> list[Finding]:
             0.75,
         )
     ]
+
+
+def _audit(found: Evidence, audited: Sequence[Trial]) -> Finding:
+    """Return the share of winners that pruning stops, from trials that were to be pruned.
+
+    They are a random part of those, so that their share of good ones is that of all.
+    """
+    pruned = len(found.record.of_state("pruned")) + len(audited)
+    kept = [t for t in found.done if t.audited is None]
+    winners = max(1, math.ceil(0.1 * (pruned + len(kept))))
+    weight = pruned / len(audited)
+    ranked = [(found.better(t.score), 1.0) for t in kept if t.score is not None]
+    ranked += [(found.better(t.score), weight) for t in audited if t.score is not None]
+    limit, above = math.inf, 0.0
+    for score, mass in sorted(ranked, reverse=True):
+        if above >= winners:
+            break
+        limit, above = score, above + mass
+    stopped = sum(found.better(t.score) >= limit for t in audited if t.score is not None)
+    low, high = (
+        min(1.0, pruned * end / max(above, winners)) for end in wilson(stopped, len(audited))
+    )
+    middle = min(1.0, stopped * weight / max(above, winners))
+    bad = low >= KILLED
+    first = min((t.audited for t in audited if t.audited is not None), default=1)
+    return Finding(
+        "pruning" if bad else "pruning_audit",
+        f"pruning is too aggressive: it stops about {percent(middle)} of the best trials"
+        if bad
+        else f"the pruner stops at most {percent(high)} of the best trials",
+        f"{trials(len(audited))} of {pruned} that were to be pruned ran on; {stopped} of them "
+        f"ended among the best tenth of all that were begun.",
+        f"{percent(low)} to {percent(high)} of the best tenth",
+        "95 % interval, a random sample of pruned trials",
+        _milder(found, first) if bad else _finer_audit(found),
+        0.8 if bad else 0.25,
+        trials=tuple(t.number for t in audited),
+    )
+
+
+def _finer_audit(found: Evidence) -> str:
+    """Return how to narrow the interval of an audit."""
+    if found.context.is_foreign or found.context.recipe == "function":
+        return "audit_pruning: a larger share narrows the interval"
+    return continue_study(found.context, "study.audit_pruning=0.3")
 
 
 def _best_until(found: Evidence, trial: Trial, step: int) -> float:
@@ -217,9 +271,11 @@ def _regularise(found: Evidence, peak: int | None) -> str:
         return (
             f"epochs = {peak}  # or more dropout, weight decay or augmentation"
             if peak
-            else ("model.dropout, weight decay, augmentation: raise their ranges")
+            else "more dropout, weight decay or augmentation"
         )
     file = shlex.quote(f"{context.study}/best_config.yaml")
     if peak:
         return f"tunewright train {file} training.patience={max(2, peak // 4)}"
-    return f"tunewright train {file} optim.weight_decay=0.05"
+    decays = context.accepts("optim.weight_decay", 0.05)
+    word = "optim.weight_decay=0.05" if decays else "training.patience=3"
+    return f"tunewright train {file} {word}"

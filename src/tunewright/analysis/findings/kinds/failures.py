@@ -9,7 +9,6 @@ from tunewright.analysis.findings.changes import change_space, round_number
 from tunewright.analysis.findings.evidence import Evidence
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.findings.significance import (
-    ALPHA,
     Mask,
     holm,
     p_text,
@@ -22,6 +21,8 @@ from tunewright.spaces.domain import Categorical, Domain, Float, Int
 
 FEWEST = 3
 """Failures at least, and as many trials without."""
+LEVEL = 0.03
+"""Of the tests: with few failures their normal approximation is a little too sure."""
 CONTRAST = 0.25
 """Difference between the shares of failures inside and outside of a region at least."""
 
@@ -81,7 +82,7 @@ def _find(
     for path, column in columns.items():
         chances[path] = _chance(column, marked)
     together = holm(list(chances.values()))
-    certain = [(c, path) for c, path in zip(together, chances, strict=True) if c <= ALPHA]
+    certain = [(c, path) for c, path in zip(together, chances, strict=True) if c <= LEVEL]
     best = table.best()
     regions = []
     for chance, path in sorted(certain):

@@ -41,6 +41,7 @@ def find_no_effect(found: Evidence) -> list[Finding]:
     if not bounds:
         return []
     best, paths = found.table.best(), list(bounds)
+    most = percent(max(0.01, *bounds.values()))
     values = {p: best.parameters[p] for p in paths if best is not None and p in best.parameters}
     some = len(paths) < len(effects.columns)
     return [
@@ -51,10 +52,10 @@ def find_no_effect(found: Evidence) -> list[Finding]:
             if some
             else "no parameter makes a difference",
             f"over its whole range, with the stronger parameters held constant, each explains at "
-            f"most {percent(max(bounds.values()))} of how {trials(len(effects.rows))} rank, alone "
+            f"most {most} of how {trials(len(effects.rows))} rank, alone "
             "or together with the two strongest others. A study that leaves them fixed finds the "
             "same with fewer trials.",
-            f"at most {percent(max(bounds.values()))} of the variance of ranks",
+            f"at most {most} of the variance of ranks",
             "upper bounds at 95 %, F test",
             keep_fixed(found.context, values, found.record.name) if values else "",
             0.3 if some else 0.7,
@@ -123,8 +124,8 @@ def _slope_chance(found: Evidence, path: str, high: bool) -> float:
     if count < 8 or len(np.unique(distance[near])) < 2:
         return 1.0
     correlation = -rank_correlation(distance[near], effects.residuals(path)[near])
-    if correlation >= 1.0:
-        return 0.0
+    if abs(correlation) > 1.0 - 1e-12:
+        return 0.0 if correlation > 0 else 1.0
     statistic = correlation * math.sqrt((count - 2) / (1.0 - correlation**2))
     return upper_tail(statistic, count - 2)
 

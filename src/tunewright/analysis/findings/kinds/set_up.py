@@ -8,15 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from tunewright.analysis.findings.changes import continue_study, new_study
+from tunewright.analysis.findings.changes import continue_study, new_study, setting
 from tunewright.analysis.findings.evidence import Evidence
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.findings.significance import (
-    ALPHA,
     p_text,
 )
 from tunewright.analysis.findings.wording import figure, listed, percent, trials
 from tunewright.spaces.domain import is_number
+
+LEVEL = 0.03
+"""Of the test whether the best rate depends on the batch size, which assumes a parabola."""
+SECTIONS = ("", "schedule", "scheduler", "lr_scheduler", "optim", "optimizer", "training")
+"""Sections with the schedule of the learning rate."""
 
 
 def find_long_warmup(found: Evidence) -> list[Finding]:
@@ -55,7 +59,11 @@ def find_long_warmup(found: Evidence) -> list[Finding]:
 
 def _warmup_share(values: Mapping[str, Any]) -> float | None:
     """Return the share of the epochs that are warm-up; None where it is not known."""
-    by_name = {path.rpartition(".")[2]: value for path, value in values.items()}
+    by_name = {
+        path.rpartition(".")[2]: value
+        for path, value in values.items()
+        if path.rpartition(".")[0] in SECTIONS  # other schedules have a warm-up of their own
+    }
     epochs = values.get("training.epochs")
     for name in ("epochs", "num_epochs", "n_epochs", "max_epochs"):
         epochs = by_name.get(name) if epochs is None else epochs
@@ -118,7 +126,7 @@ def find_batch_size(found: Evidence) -> list[Finding]:
         why = f"batch sizes {shown} were compared with one learning rate, which suits one of them"
         return [_retune(found, why, "counted", batch, _best_value(found, batch))]
     chance = _interaction(found, batch, rate)
-    if chance > ALPHA:
+    if chance > LEVEL:
         return []
     why = f"which {rate} is best depends on {batch}: {_rates_by_batch(found, batch, rate)}"
     certainty = f"{p_text(chance)}, F test of the product"
@@ -144,11 +152,11 @@ def _best_value(found: Evidence, path: str) -> Any:
 def _retune(found: Evidence, why: str, certainty: str, batch: str, value: Any) -> Finding:
     change = "suggest the learning rate within each batch size"
     if not found.context.is_foreign and found.context.recipe != "function":
-        word = f"{batch}={value}"
+        word = setting(found.context, batch, value)
         change = (
             continue_study(found.context, f"stages.final.{word}")
             if batch not in found.table.columns
-            else new_study(found.context, found.record.name, "lr", shlex.quote(word))
+            else new_study(found.context, found.record.name, "lr", word)
         )
     return Finding(
         "batch_size",

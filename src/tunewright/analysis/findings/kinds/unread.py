@@ -110,7 +110,8 @@ def find_unused(found: Evidence) -> list[Finding]:
     columns = found.table.ended_columns
     cases = [
         (path, choice)
-        for path in columns
+        for path, column in columns.items()
+        if column.present.all()  # else it has a condition already
         for choice, branches in columns.items()
         if choice != path and branches.is_choice and 2 <= len(branches.levels) <= 8
         if _related(path, choice, branches)

@@ -14,12 +14,11 @@ from tunewright.recipes.command.metrics.reader import (
 
 
 class ClientReader(MetricReader):
-    """Reads the lines that the client appends. resumes: whether the script keeps a checkpoint."""
+    """Reads the lines that the client appends."""
 
     def __init__(self, reports: Path) -> None:
         super().__init__()
         self._file = GrowingFile(reports)
-        self.resumes = False
 
     def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
         """Yield the reports that the script has made since the last call."""

@@ -12,13 +12,21 @@ CHUNK = 1 << 20
 class GrowingFile:
     """Yields whole lines; the last one without a line end only when the writer has ended.
 
-    renewed: set where a file is begun, for the first time or again; for the reader to reset.
+    from_end: leave out what is there already, as of an earlier attempt. head: the first line of
+    what is left out. renewed: set where a file is begun, for the first time or again; for the
+    reader to reset.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, from_end: bool = False) -> None:
         self._path, self._offset, self._inode = path, 0, -1
         self._half = b""
+        self.head = ""
         self.renewed = False
+        if from_end:
+            with suppress(OSError), path.open("rb") as stream:
+                status = os.fstat(stream.fileno())
+                self._inode, self._offset = status.st_ino, status.st_size
+                self.head = stream.readline(CHUNK).decode(errors="replace").rstrip("\n")
 
     def poll(self, *, ended: bool) -> Iterator[str]:
         """Yield the lines that were completed since the last poll."""

@@ -28,9 +28,9 @@ def format_of(path: str, config: MetricsConfig) -> str:
 class JsonLinesReader(MetricReader):
     """Reads one JSON object a line; other lines are left out."""
 
-    def __init__(self, path: Path, config: MetricsConfig) -> None:
+    def __init__(self, path: Path, config: MetricsConfig, *, again: bool) -> None:
         super().__init__()
-        self._file, self._config = GrowingFile(path), config
+        self._file, self._config = GrowingFile(path, from_end=again), config
 
     def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
         """Yield the reports that were completed since the last call."""
@@ -44,11 +44,13 @@ class JsonLinesReader(MetricReader):
 class CsvReader(MetricReader):
     """Reads rows below a header; names lose outer blanks, empty cells are left out."""
 
-    def __init__(self, path: Path, config: MetricsConfig) -> None:
+    def __init__(self, path: Path, config: MetricsConfig, *, again: bool) -> None:
         super().__init__()
-        self._file, self._config = GrowingFile(path), config
+        self._file, self._config = GrowingFile(path, from_end=again), config
         self._names: list[str] = []
         self._comma = ","
+        if self._file.head:
+            self._names = self._cells(self._file.head)
 
     def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
         """Yield the rows that were completed since the last call."""
@@ -57,9 +59,7 @@ class CsvReader(MetricReader):
                 self._names, self._file.renewed = [], False
             if not line.strip():
                 continue
-            if not self._names:
-                self._comma = max(",;\t", key=line.count)
-            cells = [cell.strip() for cell in next(csv.reader([line], delimiter=self._comma))]
+            cells = self._cells(line)
             if not self._names:
                 self._names = cells
                 continue
@@ -67,6 +67,11 @@ class CsvReader(MetricReader):
                 report := report_of(dict(zip(self._names, cells, strict=False)), self._config)
             ) is not None:
                 yield report
+
+    def _cells(self, line: str) -> list[str]:
+        if not self._names:
+            self._comma = max(",;\t", key=line.count)
+        return [cell.strip() for cell in next(csv.reader([line], delimiter=self._comma))]
 
 
 @METRIC_READERS
@@ -77,5 +82,5 @@ def file(context: ReaderContext, /) -> MetricReader | None:
         return None
     kind = format_of(str(path), config)
     if kind == "tensorboard":
-        return TensorBoardReader(path)
-    return (JsonLinesReader if kind == "jsonl" else CsvReader)(path, config)
+        return TensorBoardReader(path, again=context.again)
+    return (JsonLinesReader if kind == "jsonl" else CsvReader)(path, config, again=context.again)

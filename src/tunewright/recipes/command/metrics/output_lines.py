@@ -51,7 +51,8 @@ def report_of(values: Mapping[str, Any], config: MetricsConfig) -> ScriptReport 
         return ScriptReport(None, metrics) if metrics else None
     written = metrics.pop(found)
     step = int(written) if math.isfinite(written) and written == int(written) else None
-    return ScriptReport(step, metrics) if metrics or step is not None else None
+    report = ScriptReport(step, metrics, found.lower())
+    return report if metrics or step is not None else None
 
 
 def number_of(value: object) -> float | None:

@@ -11,10 +11,15 @@ from tunewright.registry import Registry
 
 @dataclass(frozen=True)
 class ScriptReport:
-    """Metrics that a script reported at once; step: None where it named none."""
+    """Metrics that a script reported at once.
+
+    step: None where it named none. unit: the name of the step, since `step` and `epoch` of one
+    script do not compare.
+    """
 
     step: int | None
     metrics: Mapping[str, float]
+    unit: str = "step"
 
 
 @dataclass(frozen=True)
@@ -23,7 +28,7 @@ class ReaderContext:
 
     config: the section `metrics`. run_dir: the folder of the script's own files. file: the metrics
     file of the section, placeholders filled. reports: the file that the client writes. params: the
-    parameters of the trial.
+    parameters of the trial. again: an earlier attempt of the run may have left files.
     """
 
     config: MetricsConfig
@@ -31,17 +36,20 @@ class ReaderContext:
     file: Path | None
     reports: Path
     params: Mapping[str, Any] = field(default_factory=dict)
+    again: bool = False
 
 
 class MetricReader:
     """Reads what a script reports in one way; made for one attempt of a run.
 
     environment: variables that the script gets for it, such as a folder on its path. asked: the
-    parameters that the script asked for, None where this way does not tell.
+    parameters that the script asked for, None where this way does not tell. resumes: whether the
+    script has asked for a folder of checkpoints.
     """
 
     def __init__(self) -> None:
         self.environment: dict[str, str] = {}
+        self.resumes = False
         self.asked: set[str] | None = None
 
     def read_line(self, line: str) -> Iterable[ScriptReport]:

@@ -7,6 +7,7 @@ data are an `Event` in protocol buffers: step (field 2) and summary (5), whose v
 
 import struct
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
 from tunewright.recipes.command.metrics.reader import MetricReader, ScriptReport
@@ -21,21 +22,27 @@ _NUMBERS = {5: "<f", 6: "<d"}
 
 
 class TensorBoardReader(MetricReader):
-    """Reads all event files in a folder, or below it."""
+    """Reads all event files in a folder, or below it.
 
-    def __init__(self, path: Path) -> None:
+    again: leave out the files that are there already, of an earlier attempt.
+    """
+
+    def __init__(self, path: Path, *, again: bool) -> None:
         super().__init__()
         self._path = path
         self._offsets: dict[Path, int] = {}
+        if again:
+            self._offsets = {file: file.stat().st_size for file in self._files()}
 
     def poll(self, *, ended: bool) -> Iterable[ScriptReport]:
         """Yield the scalars that were written since the last call."""
-        try:
-            files = [self._path] if self._path.is_file() else sorted(self._path.rglob("*tfevents*"))
-        except OSError:
-            return
-        for file in files:
+        for file in self._files():
             yield from self._poll_file(file)
+
+    def _files(self) -> list[Path]:
+        with suppress(OSError):
+            return [self._path] if self._path.is_file() else sorted(self._path.rglob("*tfevents*"))
+        return []
 
     def _poll_file(self, file: Path) -> Iterator[ScriptReport]:
         offset = self._offsets.get(file, 0)
@@ -66,7 +73,7 @@ def _record(head: bytes, stream: object) -> bytes | None:
 
 
 def _scalars(event: bytes) -> ScriptReport | None:
-    step, metrics = 0, {}
+    step, metrics = 0, dict[str, float]()
     try:
         for field, value in _fields(event):
             if field == 2 and isinstance(value, int):

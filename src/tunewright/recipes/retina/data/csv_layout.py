@@ -59,13 +59,15 @@ def read_tables(
     tables: Sequence[tuple[CsvRows, str | None]],
     listings: Sequence[FileListing],
     labels: Sequence[str] | None,
+    known: Mapping[str, PicturePlace] | None = None,
 ) -> CsvSource:
     """Read tables with the split that each stands for (None: its column says).
 
-    labels: columns of a set with several labels; None finds them. Raises DataError for columns that
-    are missing, pictures that are not there, and an eye listed twice.
+    labels: columns of a set with several labels; None finds them. known: pictures by name that lie
+    elsewhere. Raises DataError for columns that are missing, pictures that are not there, and an
+    eye listed twice.
     """
-    places = PictureIndex(listings)
+    places = PictureIndex(listings, known)
     records: list[EyeRecord] = []
     single = True
     columns: tuple[str, ...] = ()
@@ -85,9 +87,11 @@ def read_tables(
 
 
 class PictureIndex:
-    """Finds pictures by the names that tables give them."""
+    """Finds pictures by the names that tables give them; those in listings before `known` ones."""
 
-    def __init__(self, listings: Iterable[FileListing]) -> None:
+    def __init__(
+        self, listings: Iterable[FileListing], known: Mapping[str, PicturePlace] | None = None
+    ) -> None:
         self._exact: dict[str, PicturePlace] = {}
         self._loose: dict[str, PicturePlace | None] = {}
         for listing in listings:
@@ -96,9 +100,11 @@ class PictureIndex:
                 self._exact.setdefault(name, place)
                 base = name.rpartition("/")[2]
                 for short in {base, base.rpartition(".")[0]} - {name}:
-                    known = self._loose.setdefault(short, place)
-                    if known != place:
+                    other = self._loose.setdefault(short, place)
+                    if other != place:
                         self._loose[short] = None  # two pictures have this name
+        for name, place in (known or {}).items():
+            self._exact.setdefault(name, place)
 
     def find(self, name: str, where: str) -> PicturePlace:
         """Return the picture; raise DataError where there is none, or where two have the name."""
@@ -185,7 +191,7 @@ def _read_table(
     if (eye := table.one_of(EYE)) is not None:
         sides = [_side(cell, line) for cell, line in zip(table.column(eye), where, strict=True)]
         return _join_eyes(table, places, sides, where, (patients, splits, labels))
-    both = [_eyes(table, places, row, str(patients[row]), where[row]) for row in range(len(where))]
+    both = _eyes(table, places, [str(patient) for patient in patients], where)
     texts = {kind: table.column(table.one_of(names)) for kind, names in TEXTS.items()}
     return [
         EyeRecord(
@@ -201,17 +207,32 @@ def _read_table(
 
 
 def _eyes(
-    table: CsvRows, places: PictureIndex, row: int, patient: str, where: str
-) -> tuple[PicturePlace | None, PicturePlace | None]:
-    """Return the pictures of a row: of its columns, or of files named for the patient."""
-    columns = {side: table.one_of(names) for side, names in PICTURES.items()}
-    if any(columns.values()):
-        cells = {s: table.column(c)[row] if c else None for s, c in columns.items()}
-        left, right = (places.find(cell, where) if cell else None for cell in cells.values())
-        return left, right
+    table: CsvRows, places: PictureIndex, patients: Sequence[str], where: Sequence[str]
+) -> list[tuple[PicturePlace | None, PicturePlace | None]]:
+    """Return the pictures of each row: of its columns, or of files named for the patient."""
+    columns = [table.one_of(names) for names in PICTURES.values()]
+    if any(columns):
+        sides = [table.column(name) for name in columns]  # None in each row without the column
+        left, right = (
+            [
+                places.find(cell, line) if cell else None
+                for cell, line in zip(cells, where, strict=True)
+            ]
+            for cells in sides
+        )
+        return list(zip(left, right, strict=True))
     if (one := table.one_of(ONE_PICTURE)) is not None:
-        found = places.find(table.column(one)[row] or "", where)
-        return found, found
+        cells = table.column(one)
+        found = [places.find(cell or "", line) for cell, line in zip(cells, where, strict=True)]
+        return [(place, place) for place in found]
+    return [
+        _named_for(patient, places, line) for patient, line in zip(patients, where, strict=True)
+    ]
+
+
+def _named_for(
+    patient: str, places: PictureIndex, where: str
+) -> tuple[PicturePlace | None, PicturePlace | None]:
     left, right = places.get(f"{patient}_left"), places.get(f"{patient}_right")
     if left is not None or right is not None:
         return left, right

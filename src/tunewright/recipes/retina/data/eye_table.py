@@ -175,7 +175,7 @@ def _id_of(place: PicturePlace, origin: Path) -> str:
 
 
 def _short(path: Path, origin: Path) -> str:
-    return str(path.relative_to(origin) if path.is_relative_to(origin) else path)
+    return str(path).removeprefix(f"{origin}/")
 
 
 def complete_texts(texts: tuple[str, str, str]) -> tuple[str, str, str]:

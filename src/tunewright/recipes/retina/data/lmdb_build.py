@@ -25,7 +25,7 @@ from tunewright.recipes.retina.data.lmdb_layout import ABOUT, FORMAT, IMAGES, PA
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.callbacks import OnProgress
 
-BATCH_BYTES = 16 << 20
+BATCH_BYTES = 64 << 20
 """Pictures of about this size are written in one transaction, which a killed build keeps."""
 STATE = "build.json"
 LOCK = "build.lock"
@@ -167,8 +167,13 @@ def _build_split(
             "single": table.single,
             "class_names": dict(table.class_names),
         }
-        pairs.write([*entries, (ABOUT, json.dumps(about).encode())])
-        pairs.write([("num_samples", str(len(table)).encode())])
+        pairs.write(
+            [
+                *entries,
+                (ABOUT, json.dumps(about).encode()),
+                ("num_samples", str(len(table)).encode()),
+            ]
+        )
         pairs.fill_up()
     taken = sum((folder / part / FILE).stat().st_size for part in (IMAGES, PAIRS))
     return BuiltSplit(len(table), len(rows), taken, had)

@@ -1,12 +1,16 @@
 """Check LMDBs of patients: every key is there, and every picture is whole and can be decoded."""
 
 import contextlib
+import multiprocessing
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from hashlib import blake2b
+from multiprocessing.connection import Connection
 from pathlib import Path
 
 from tunewright.errors import DataError
+from tunewright.images.databases.pickled_tuples import BUILD_AGAIN
 from tunewright.images.databases.stored_pictures import SIDES
 from tunewright.images.dataset.unreadable import reason
 from tunewright.images.image_table import PicturePlace
@@ -66,6 +70,61 @@ def verify_lmdb(
         except DataError as error:
             problems.append(f"{name}: {reason(error)}")
     return VerifyReport(splits, tuple(problems))
+
+
+def verify_apart(
+    place: Path, progress: Callable[[str], OnProgress | None] = lambda _: None
+) -> VerifyReport:
+    """Do what `verify_lmdb` does in a process of its own.
+
+    A damaged page of a memory map may end the process that reads it; that is then a problem like
+    others. Raises DataError as `verify_lmdb` does.
+    """
+    context = multiprocessing.get_context("spawn")
+    receiving, sending = context.Pipe(duplex=False)
+    child = context.Process(target=_send_report, args=(place, sending), daemon=True)
+    child.start()
+    sending.close()
+    shown: dict[str, OnProgress | None] = {}
+    try:
+        while True:
+            message = receiving.recv()
+            if isinstance(message, VerifyReport):
+                return message
+            if isinstance(message, Exception):
+                raise message
+            name, done, total = message
+            if name not in shown:
+                shown[name] = progress(name)
+            if (on_progress := shown[name]) is not None:
+                on_progress(done, total)
+    except EOFError:
+        child.join()
+        where = f"{list(shown)[-1]}: " if shown else ""
+        return VerifyReport({}, (f"{where}{_died(child.exitcode or 0)}",))
+    finally:
+        receiving.close()
+        child.join()
+
+
+def _died(code: int) -> str:
+    how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
+    return (
+        f"the process that read it ended with {how}: its pages are damaged. Copy it again. "
+        f"{BUILD_AGAIN}"
+    )
+
+
+def _send_report(place: Path, sending: Connection) -> None:
+    try:
+        report = verify_lmdb(
+            place, lambda name: lambda done, total: sending.send((name, done, total))
+        )
+        sending.send(report)
+    except DataError as error:
+        sending.send(DataError(str(error)))
+    finally:
+        sending.close()
 
 
 def _verify_split(

@@ -1,6 +1,7 @@
 """Measure a trained run: retrieval, zero-shot classes, baselines, with intervals by patient."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +23,13 @@ from tunewright.recipes.retina.evaluation.eye_metrics import (
     classification_scores,
     paired_differences,
 )
+from tunewright.recipes.retina.evaluation.notes import chance_notes, score_notes
 from tunewright.recipes.retina.evaluation.ranking_scores import auroc, average_precision
+from tunewright.recipes.retina.evaluation.starting_weights import (
+    OpenedRun,
+    measure_before,
+    pass_over,
+)
 from tunewright.recipes.retina.evaluation.zero_shot_prompts import class_sentences
 from tunewright.recipes.retina.setup import TOKENIZER, OpenedRecipe, open_recipe
 from tunewright.reports.classification import write_confusion
@@ -32,7 +39,6 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.training.checkpoint import load_weights
 from tunewright.training.device import default_device
-from tunewright.training.trainer import run_evaluation
 
 PANELS = {
     "loss, and that of chance": ["train_loss", "train_chance"],
@@ -55,71 +61,118 @@ def evaluate(path: Path, split: str | None = None) -> dict[str, Any]:
     another split `evaluation-valid.json` and so on. Returns the content of the JSON with the names
     of the files. Intervals are 95 % bootstrap intervals by patient.
     """
+    run = open_run(path)
+    own = open_recipe(run.config, default_device(), run.tokenizer)
+    table, name = select_split(own.sets, split)
+    load_best(own, run)
+    main = split is None or name == "test"  # other splits must not overwrite the test's files
+    return measure(Measurement(run, own, table, own), {"split": name}, "" if main else f"-{name}")
+
+
+@dataclass(frozen=True, eq=False)
+class Measurement:
+    """What is measured: the patients of a table, with the weights of a run.
+
+    shown: the model with the pictures of the table. own: with those that it was trained on, for
+    probes.
+    """
+
+    run: OpenedRun
+    shown: OpenedRecipe
+    table: EyeTable
+    own: OpenedRecipe
+
+
+def open_run(path: Path) -> OpenedRun:
+    """Read what a run folder says about its model."""
     folder = RunFolder(path)
     config = validate(folder.read_config(), RetinaConfig)
-    device = default_device()
-    opened = open_recipe(config, device, read_json(folder.path / TOKENIZER))
-    table, name = select_split(opened.sets, split)
-    opened.model.load_state_dict(load_weights(folder.checkpoints / "best.safetensors"))
-    opened.model.to(device).eval()
-    metrics = _pass(opened, table)
+    return OpenedRun(folder, config, read_json(folder.path / TOKENIZER))
+
+
+def load_best(opened: OpenedRecipe, run: OpenedRun) -> None:
+    """Load the best weights of a run into a model, ready to be measured."""
+    opened.model.load_state_dict(load_weights(run.folder.checkpoints / "best.safetensors"))
+    opened.model.to(default_device()).eval()
+
+
+def measure(
+    measured: Measurement, named: Mapping[str, Any], suffix: str, notes: Sequence[str] = ()
+) -> dict[str, Any]:
+    """Measure the patients of a table, write the results, and return what the JSON holds.
+
+    named: what is measured, for the result. suffix: of the names of the files. notes: to be told
+    with the figures.
+    """
+    folder, table = measured.run.folder, measured.table
+    metrics = pass_over(measured.shown, table)
     scores = metrics.compute()
     intervals = metrics.intervals()
     for metric in ("recall_1", "mean_recall"):
         if (ends := metrics.interval(metric)) is not None:
             intervals[metric] = ends
     result: dict[str, Any] = {
-        "split": name,
+        **named,
         "patients": len(table),
         "metrics": scores,
         **{f"{metric}_interval": list(ends) for metric, ends in intervals.items()},
         "interval_methods": interval_methods(scores, intervals),
+        "baselines": {},
+        "above_baselines": {},
     }
-    main = split is None or name == "test"  # other splits must not overwrite the test's files
-    suffix = "" if main else f"-{name}"
     files = [folder.path / f"evaluation{suffix}.json", folder.path / "curves.html"]
-    write_curves(read_progress(folder.progress), PANELS, files[1])
+    history = read_progress(folder.progress)
+    write_curves(history, PANELS, files[1])
     patients = metrics.scored()
+    before = measure_before(measured.run, measured.shown, table)
     if patients is not None:
         confusion_file = folder.path / f"confusion{suffix}.html"
-        files += _add_classes(opened, table, metrics, patients, result, confusion_file)
-    result["notes"] = _notes(opened, result)
+        files += _add_classes(measured, metrics, patients, result, confusion_file)
+    if before.metrics is not None:
+        _add_before(before.metrics, patients, result)
+    result["notes"] = [
+        *notes,
+        *before.notes,
+        *chance_notes(history),
+        *score_notes(result, drawn=measured.run.config.data.dir is None and not named.get("data")),
+    ]
     result["files"] = [file.name for file in files]
     write_json(files[0], result)
     return result
 
 
-def _pass(opened: OpenedRecipe, table: EyeTable) -> EyeMetrics:
-    """Return the collector after one pass over a set."""
-    batches = opened.batches(table, default_device(), training=False)
-    metrics = run_evaluation(opened.task, opened.model, batches)
-    assert isinstance(metrics, EyeMetrics)
-    return metrics
+def _add_before(
+    before: EyeMetrics, patients: ScoredPatients | None, result: dict[str, Any]
+) -> None:
+    """Add the scores of the weights that the training began from, and what it changed."""
+    other = before.scored()
+    found = before.compute()
+    result["baselines"] = {"before training": found, **result["baselines"]}
+    if patients is not None and other is not None:
+        result["above_baselines"]["before training"] = paired_differences(patients, other)
 
 
 def _add_classes(
-    opened: OpenedRecipe,
-    measured: EyeTable,
+    measured: Measurement,
     metrics: EyeMetrics,
     patients: ScoredPatients,
     result: dict[str, Any],
     confusion_file: Path,
 ) -> list[Path]:
     """Add what concerns classes to the result, and return the files that were written."""
-    table, config = opened.sets.train, opened.config
-    result["per_class"] = _class_rows(table, patients)
-    result["baselines"], result["above_baselines"] = {}, {}
+    own, table = measured.own, measured.table
+    result["per_class"] = _class_rows(table, patients, own.sets.train.counts)
     kept = metrics.column("seen") & (metrics.column("labels")[:, 0] >= 0)
     others = {
-        "majority class": majority(table.labels, patients),
-        "image-only probe": _image_only_probe(opened, measured, patients, kept),
-        "linear probe": _linear_probe(opened, metrics, patients),
+        "majority class": majority(own.sets.train.labels, patients),
+        "image-only probe": _image_only_probe(measured, patients, kept),
+        "linear probe": _linear_probe(own, metrics, patients),
     }
     for name, other in others.items():
         if other is not None:
             result["baselines"][name] = classification_scores(other)
             result["above_baselines"][name] = paired_differences(patients, other)
-    sentences = class_sentences(config.zero_shot, table.classes, table.class_names)
+    sentences = class_sentences(measured.run.config.zero_shot, table.classes, table.class_names)
     result["prompts"] = dict(zip(table.classes, sentences, strict=True))
     if not patients.single:
         return []
@@ -129,7 +182,9 @@ def _add_classes(
     return [confusion_file]
 
 
-def _class_rows(table: EyeTable, patients: ScoredPatients) -> list[dict[str, Any]]:
+def _class_rows(
+    table: EyeTable, patients: ScoredPatients, train_counts: Ints
+) -> list[dict[str, Any]]:
     """Return one row for each class; what an absent class cannot have is null."""
     rows: list[dict[str, Any]] = []
     for label, name in enumerate(table.names):
@@ -137,7 +192,7 @@ def _class_rows(table: EyeTable, patients: ScoredPatients) -> list[dict[str, Any
         rows.append(
             {
                 "class": name,
-                "train_rows": int(table.counts[label]),
+                "train_rows": int(train_counts[label]),
                 "n": int(positive.sum()),
                 "auroc": auroc(positive, scores),
                 "aupr": average_precision(positive, scores),
@@ -159,7 +214,7 @@ def _linear_probe(
     opened: OpenedRecipe, metrics: EyeMetrics, patients: ScoredPatients
 ) -> ScoredPatients | None:
     """Return the scores of a linear probe on the patients' image vectors."""
-    passes = [_pass(opened, table) for table in (opened.sets.train, opened.sets.valid)]
+    passes = [pass_over(opened, table) for table in (opened.sets.train, opened.sets.valid)]
     train, valid = ((_image_vectors(found), _labels(found)) for found in passes)
     kept = metrics.column("seen") & (metrics.column("labels")[:, 0] >= 0)
     tested = metrics.column("images")[kept].double().cpu().numpy()
@@ -167,11 +222,15 @@ def _linear_probe(
 
 
 def _image_only_probe(
-    opened: OpenedRecipe, table: EyeTable, patients: ScoredPatients, kept: Tensor
+    measured: Measurement, patients: ScoredPatients, kept: Tensor
 ) -> ScoredPatients | None:
     """Return the scores of a linear probe on pictures of a few pixels, which no text has shaped."""
-    parts = []
-    for part in (opened.sets.train, opened.sets.valid, table):
+    own, parts = measured.own, []
+    for opened, part in (
+        (own, own.sets.train),
+        (own, own.sets.valid),
+        (measured.shown, measured.table),
+    ):
         batches = opened.batches(part, torch.device("cpu"), training=False)
         labels, seen = batches.columns.labels.numpy(), batches.seen.numpy()
         few = [
@@ -195,40 +254,3 @@ def _image_vectors(found: EyeMetrics) -> Floats:
 def _labels(found: EyeMetrics) -> Ints:
     labels: Ints = found.column("labels")[found.column("seen")].cpu().numpy()
     return labels
-
-
-def _notes(opened: OpenedRecipe, result: Mapping[str, Any]) -> list[str]:
-    """Return what the figures must be read with."""
-    scores, notes = result["metrics"], []
-    if "i2t_gallery" in scores:
-        notes.append(
-            f"retrieval among {scores['t2i_gallery']:,.0f} patients and "
-            f"{scores['i2t_gallery']:,.0f} distinct reports; equal reports are no mistakes"
-        )
-    compared = "balanced_accuracy" if "balanced_accuracy" in scores else "mean_auroc"
-    for name, gains in result.get("above_baselines", {}).items():
-        if (gain := gains.get(compared)) is None:
-            continue
-        verdict = (
-            "tied with"
-            if gain["low"] <= 0 <= gain["high"]
-            else ("better than" if gain["value"] > 0 else "worse than")
-        )
-        notes.append(
-            f"zero-shot is {verdict} the {name}: {compared} {gain['value']:+.3f} "
-            f"({gain['low']:+.3f} to {gain['high']:+.3f}, paired, by patient)"
-        )
-    if compared == "balanced_accuracy" and compared in scores:
-        classes = sum(1 for row in result["per_class"] if row["n"])
-        high = result.get(f"{compared}_interval", [0.0, 1.0])[1]
-        if high < 1 / max(classes, 1):
-            notes.append(
-                f"{compared} is clearly below chance ({1 / classes:.3f} for {classes} classes): "
-                "check that each class has its own prompts"
-            )
-    absent = [row["class"] for row in result.get("per_class", ()) if not row["n"]]
-    if absent:
-        notes.append(f"no patient has {', '.join(absent)}: left out of the means over classes")
-    if opened.config.data.dir is None:
-        notes.append("measured on drawings by the recipe, which say nothing about photographs")
-    return notes
