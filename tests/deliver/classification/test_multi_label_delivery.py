@@ -276,6 +276,24 @@ def test_an_export_says_how_labels_follow_from_its_logits(place, tmp_path, to):
         assert len(json.loads(facts["thresholds"])) == 3
 
 
+def test_onnxruntime_computes_the_logits_of_each_label(place, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    found = tunewright.export("one", to="onnx", output=tmp_path / "m.onnx",
+                              runs_dir=place / "runs", on_progress=quiet)  # fmt: skip
+    session = onnxruntime.InferenceSession(str(found.file), providers=["CPUExecutionProvider"])
+    draws = np.random.default_rng(0)
+    pictures = draws.integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
+    (logits,) = session.run(["logits"], {session.get_inputs()[0].name: pictures})
+    with torch.no_grad():
+        ours = open_classifier(run_of(place), torch.device("cpu")).logits(
+            torch.from_numpy(pictures)
+        )
+    assert logits.shape == (5, 3)
+    np.testing.assert_allclose(logits, ours.float().numpy(), rtol=0, atol=1e-4)
+    assert np.ptp(logits) > 0.1  # the pictures are told apart
+
+
 def test_an_export_in_half_precision_is_scored_by_label(place, tmp_path):
     found = tunewright.export("one", half=True, output=tmp_path / "m.safetensors",
                               runs_dir=place / "runs", on_progress=quiet)  # fmt: skip
