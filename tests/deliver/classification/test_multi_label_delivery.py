@@ -332,6 +332,21 @@ def test_longtail_learns_several_labels_too(place):
     assert tunewright.evaluate(folder.path).metrics["map"] > 0
 
 
+def test_a_search_goes_to_its_end(place):
+    found = tunewright.tune(
+        "flowers", f"data.dir={place / 'data'}", "data.multi_label=true", "data.image_size=32",
+        "data.val_split=0.4", "model.name=test_resnet", "model.pretrained=false",
+        "training.epochs=2", "stages.explore.training.epochs=1", "executor.type=inline",
+        "executor.threads=1", trials=4, name="search", runs_dir=place / "runs",
+    )  # fmt: skip
+    assert found.ending == "finished"
+    assert (found.record.goal, len(found.record.own)) == ("val_map", 4)
+    losses = {trial.parameters["loss.type"] for trial in found.record.own}
+    assert losses <= {"binary_cross_entropy", "asymmetric"}
+    assert found.evaluation.metrics["map"] > 0
+    assert predict(place, place / "runs" / "search" / "final").separator == ";"
+
+
 def test_patients_with_several_diagnoses(tmp_path):
     data = Path(__file__).parents[4] / "shared" / "data" / "odir_pairs"
     if not data.is_dir():
