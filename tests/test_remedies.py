@@ -77,8 +77,10 @@ def test_every_command_in_a_text_exists_and_has_the_flags():
 
 
 def test_every_flag_in_a_text_exists():
-    switches = {f"--{name}" for recipe in RECIPES for name in find_recipe(recipe).dialect.switches}
-    known = set().union(*OPTIONS.values()) | FOREIGN_FLAGS | switches
+    dialects = [find_recipe(recipe).dialect for recipe in RECIPES]
+    names = {name for one in dialects for name in (*one.switches, *one.expansions)}
+    typed = {f"--{written}" for name in names for written in (name, name.replace("_", "-"))}
+    known = set().union(*OPTIONS.values()) | FOREIGN_FLAGS | typed
     used = {(place, flag) for place, _, text in SENTENCES for flag in flags_in(text)}
     assert {(place, flag) for place, flag in used if flag not in known} == set()
     assert len(used) > 50

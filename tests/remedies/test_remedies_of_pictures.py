@@ -171,8 +171,12 @@ CASES = {
     "a picture misspelt": Case(
         lambda: table(rows(3, "3.pgn", "rose")), "Did you mean '3.png'?", table
     ),
+    "a name of two pictures": Case(
+        lambda: (table([(f.removesuffix(".png"), y) for f, y in ROWS]), picture(9).save("d/3.jpg")),
+        "Write the suffix in the table", table,
+    ),
     "two tables of one split": Case(
-        lambda: (table(name="train.csv", header="image_id,label", pictures="d/train"),
+        lambda: (table(ROWS[1:], "image_id,label", "train.csv", "d/train"),
                  *(table([("0.png", "rose")], "image_id,label", name) for name in
                    ("valid.csv", "val_labels.csv"))),
         "Move or rename the other", lambda: Path("d/val_labels.csv").unlink(),
@@ -195,8 +199,12 @@ CASES = {
                  Path("d/category_mapping.csv").write_text("label,category_id\nrose,1\n")),
         "or remove it", lambda: Path("d/category_mapping.csv").unlink(),
     ),
+    "another table in the folder": Case(
+        lambda: table(name="mine.csv"), "Name the table: data.dir=", instead="data.dir=d/mine.csv"
+    ),
     "columns of class folders": Case(
-        lambda: (table(name="mine.csv"), folders("lily", "rose")), "Name the table: data.dir=",
+        lambda: (table(name="mine.csv"), table(name="yours.csv"), folders("lily", "rose")),
+        "Name the table: data.dir=",
         words="data.columns={label: label}", instead="data.dir=d/mine.csv",
     ),
     "one class": Case(
@@ -237,6 +245,28 @@ CASES = {
         lambda: (folders("train/a", "train/b", "valid/a", "valid/b"),
                  shutil.copy("d/train/a/0.png", "d/valid/a/9.png")),
         "data.leaks=warn goes on", instead="data.leaks=warn",
+    ),
+    "a single group": Case(
+        lambda: table([(*row, "g0") for row in ROWS], "file,label,group"),
+        "Add pictures of other groups", lambda: table(grouped(), "file,label,group"),
+    ),
+    "a single group, split": Case(
+        lambda: table([(*row, "g0") for row in ROWS], "file,label,group"),
+        "or set data.group_by=null", instead="data.group_by=null",
+    ),
+    "a picture a class": Case(
+        lambda: table([(f, f"c{n}") for n, (f, _) in enumerate(ROWS)]), "Add pictures: a class",
+        lambda: table([(f, f"c{n // 2}") for n, (f, _) in enumerate(ROWS)]),
+    ),
+    "a picture a class, grouped": Case(
+        lambda: table([(f, f"c{n}", "g0") for n, (f, _) in enumerate(ROWS)], "file,label,group"),
+        "Add pictures: a class", lambda: table(grouped(), "file,label,group"),
+    ),
+    "nothing to train on": Case(
+        lambda: table([(*row, "valid") for row in ROWS], "file,label,split"),
+        "Put pictures of each class into train",
+        lambda: table([(*row, "train" if n < 8 else "valid") for n, row in enumerate(ROWS)],
+                      "file,label,split"),
     ),
     "two manifests": Case(
         lambda: (manifest(name="manifest_a.jsonl"),
@@ -314,7 +344,6 @@ def study(words: str) -> list[str]:
 @pytest.mark.parametrize("case", CASES)
 def test_a_set_of_pictures_mended_as_advised_is_taken(case, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     one = CASES[case]
     one.before()
     with pytest.raises(TunewrightError) as refused:

@@ -168,6 +168,10 @@ CASES = {
         "evaluate flowers --checkpoint runs/two", "Leave flowers out",
         "evaluate --checkpoint runs/two",
     ),
+    "another checkpoint": Case(
+        "evaluate runs/one/checkpoints/last.pt", "or the run folder", "evaluate runs/one",
+        spoil("runs/one/checkpoints/last.pt"),
+    ),
     "a checkpoint that is not there": Case(
         "evaluate best.safetensors", "Leave the name out to use the newest run", "evaluate"
     ),
@@ -226,5 +230,4 @@ def test_the_advice_about_a_run_helps(name, sandbox, tmp_path, monkeypatch):
     for config in (tmp_path / "here/runs").glob("*/config.yaml"):
         config.write_text(config.read_text().replace(str(sandbox), str(tmp_path / "here")))
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     follow(CASES[name])

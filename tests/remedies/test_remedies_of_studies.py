@@ -240,7 +240,6 @@ def make_sandbox() -> None:
 def test_the_advice_about_a_study_helps(name, sandbox, tmp_path, monkeypatch):
     shutil.copytree(sandbox, tmp_path / "here")
     monkeypatch.chdir(tmp_path / "here")
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     follow(CASES[name])
 
 

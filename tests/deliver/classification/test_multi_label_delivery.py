@@ -276,6 +276,24 @@ def test_an_export_says_how_labels_follow_from_its_logits(place, tmp_path, to):
         assert len(json.loads(facts["thresholds"])) == 3
 
 
+def test_onnxruntime_computes_the_logits_of_each_label(place, tmp_path):
+    onnxruntime = pytest.importorskip("onnxruntime")
+    pytest.importorskip("onnxscript")
+    found = tunewright.export("one", to="onnx", output=tmp_path / "m.onnx",
+                              runs_dir=place / "runs", on_progress=quiet)  # fmt: skip
+    session = onnxruntime.InferenceSession(str(found.file), providers=["CPUExecutionProvider"])
+    draws = np.random.default_rng(0)
+    pictures = draws.integers(0, 256, (5, 3, 32, 32), dtype=np.uint8)
+    (logits,) = session.run(["logits"], {session.get_inputs()[0].name: pictures})
+    with torch.no_grad():
+        ours = open_classifier(run_of(place), torch.device("cpu")).logits(
+            torch.from_numpy(pictures)
+        )
+    assert logits.shape == (5, 3)
+    np.testing.assert_allclose(logits, ours.float().numpy(), rtol=0, atol=1e-4)
+    assert np.ptp(logits) > 0.1  # the pictures are told apart
+
+
 def test_an_export_in_half_precision_is_scored_by_label(place, tmp_path):
     found = tunewright.export("one", half=True, output=tmp_path / "m.safetensors",
                               runs_dir=place / "runs", on_progress=quiet)  # fmt: skip
@@ -312,6 +330,21 @@ def test_longtail_learns_several_labels_too(place):
     folder = train(place, "tail", "training.epochs=1", recipe="longtail")
     assert "val_map" in folder.read_outcome().metrics
     assert tunewright.evaluate(folder.path).metrics["map"] > 0
+
+
+def test_a_search_goes_to_its_end(place):
+    found = tunewright.tune(
+        "flowers", f"data.dir={place / 'data'}", "data.multi_label=true", "data.image_size=32",
+        "data.val_split=0.4", "model.name=test_resnet", "model.pretrained=false",
+        "training.epochs=2", "stages.explore.training.epochs=1", "executor.type=inline",
+        "executor.threads=1", trials=4, name="search", runs_dir=place / "runs",
+    )  # fmt: skip
+    assert found.ending == "finished"
+    assert (found.record.goal, len(found.record.own)) == ("val_map", 4)
+    losses = {trial.parameters["loss.type"] for trial in found.record.own}
+    assert losses <= {"binary_cross_entropy", "asymmetric"}
+    assert found.evaluation.metrics["map"] > 0
+    assert predict(place, place / "runs" / "search" / "final").separator == ";"
 
 
 def test_patients_with_several_diagnoses(tmp_path):

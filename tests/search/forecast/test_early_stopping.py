@@ -27,13 +27,13 @@ def test_nothing_tells_the_end_while_the_score_still_rises() -> None:
     assert gains([0.1, 0.2, 0.3], usual=0.4).likely_end == 40  # as other trainings
 
 
-def test_a_stall_of_half_the_patience_tells_the_end() -> None:
-    assert gains([0.1, 0.3, *[0.2] * 4]).likely_end is None
-    assert gains([0.1, 0.3, *[0.2] * 5]).likely_end == 12
-    assert gains([0.1, 0.3, *[0.2] * 5], usual=0.4).likely_end == 12
-    assert gains([0.9, 0.3, *[0.4] * 5], direction="min").likely_end == 12
-    assert gains([0.1, 0.3, *[0.31] * 5], min_delta=0.05).likely_end == 12
-    assert gains([0.1, 0.3, *[math.nan] * 5]).likely_end == 12
+def test_a_stall_of_four_tenths_of_the_patience_tells_the_end() -> None:
+    assert gains([0.1, 0.3, *[0.2] * 3]).likely_end is None
+    assert gains([0.1, 0.3, *[0.2] * 4]).likely_end == 12
+    assert gains([0.1, 0.3, *[0.2] * 4], usual=0.4).likely_end == 12
+    assert gains([0.9, 0.3, *[0.4] * 4], direction="min").likely_end == 12
+    assert gains([0.1, 0.3, *[0.31] * 4], min_delta=0.05).likely_end == 12
+    assert gains([0.1, 0.3, *[math.nan] * 4]).likely_end == 12
 
 
 def test_the_end_is_never_past_the_last_epoch_or_before_the_patience_is_used_up() -> None:

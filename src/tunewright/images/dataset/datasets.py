@@ -96,12 +96,7 @@ def open_sets(
     splits = _complete_splits(data, table, keys, given, notices)
     parts = {name: table.take(splits == name) for name in ("train", "valid", "test")}
     train, valid, test = parts["train"], parts["valid"], parts["test"]
-    if not len(train) or not len(valid):
-        raise DataError(
-            f"{origin} leaves {len(train):,} pictures to train on and {len(valid):,} to validate",
-            expected="some of each",
-            remedy="Set data.val_split, or add pictures or groups.",
-        )
+    _check_parts(origin, table, train, valid)
     notices += _notices(data, train, valid, test if len(test) else None)
     return ImageSets(train, valid, test if len(test) else None, tuple(notices))
 
@@ -210,6 +205,23 @@ def _complete_splits(
         out = _hold_out(table, rows, units, val_share, data.split_seed)
         splits[rows[out]] = "valid"
     return splits
+
+
+def _check_parts(origin: Path, table: ImageTable, train: ImageTable, valid: ImageTable) -> None:
+    """Refuse a set that leaves nothing to train on, or nothing to validate."""
+    if len(train) and len(valid):
+        return
+    if not len(train):  # what is made here keeps some of each class in train
+        remedy = "Put pictures of each class into train: these splits are the source's."
+    elif table.groups is not None and table.counts.max() > 1:
+        remedy = "Add pictures of other groups, or set data.group_by=null, which splits groups."
+    else:
+        remedy = "Add pictures: a class with a single one is only trained on."
+    raise DataError(
+        f"{origin} leaves {len(train):,} pictures to train on and {len(valid):,} to validate",
+        expected="some of each",
+        remedy=remedy,
+    )
 
 
 def _hold_out(table: ImageTable, rows: Indices, units: Indices, share: float, seed: int) -> Mask:

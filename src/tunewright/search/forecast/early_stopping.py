@@ -5,9 +5,18 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 FEWEST = 3
-"""Trainings that have ended, from which the length of the next one is estimated."""
-STALLED = 0.5
-"""Share of the patience after which no further gain is expected."""
+"""Trainings that have ended, from which the length of the next one is estimated.
+
+Twenty foresee it better by 1 to 2.4 % of the full length, a single one worse by 3 to 5 %
+(`benchmarks/early_stopping.py`).
+"""
+STALLED = 0.4
+"""Share of the patience after which no further gain is expected.
+
+On published curves, with a patience of 3, 5 or 10, a stall of 0.4 tells the end rightly more often
+than not (51 to 91 %), one of 0.3 does not; the errors are within 1 % of the full length of the
+smallest (`benchmarks/early_stopping.py`).
+"""
 
 
 def usual_share(steps: Sequence[int], last_step: int) -> float | None:
@@ -60,7 +69,7 @@ class EarlyStopping:
         """The last epoch that will probably be trained; None where nothing tells.
 
         It is `patience` epochs after the last gain at the earliest. That no further gain comes is
-        assumed once half of the patience is used up; before, trainings of this kind tell.
+        assumed once `STALLED` of the patience is used up; before, trainings of this kind tell.
         """
         epochs, patience = self.length.epochs, self.length.patience
         if patience is None:

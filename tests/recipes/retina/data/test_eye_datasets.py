@@ -140,6 +140,20 @@ def test_a_missing_eye_and_an_empty_report(tmp_path: Path) -> None:
         opened(tmp_path)
 
 
+def test_what_is_missing_to_train_or_to_validate_is_said(tmp_path: Path) -> None:
+    write_patients(tmp_path, 12)
+    with pytest.raises(DataError, match=r"0 to validate on.* Set data\.val_split\."):
+        opened(tmp_path, val_split=0.0, test_split=0.0)
+    assert len(opened(tmp_path, val_split=0.25, test_split=0.0).valid)
+    rows = [(f"p{n}", f"p{n}_left.png", f"p{n}_right.png", "text" * (n > 6), "ab"[n % 2],
+             "valid" if n > 6 else "train") for n in range(12)]  # fmt: skip
+    write_table(tmp_path, rows)
+    with pytest.raises(DataError, match=r"leaves 0 patients.* Add reports of patients in train\."):
+        opened(tmp_path)
+    write_table(tmp_path, [(*row[:3], "text", *row[4:]) for row in rows])
+    assert len(opened(tmp_path).train) == 7
+
+
 def test_a_picture_that_is_not_there(tmp_path: Path) -> None:
     write_patients(tmp_path, 6)
     (tmp_path / "p3_left.png").unlink()

@@ -67,11 +67,15 @@ def open_eye_sets(data: EyesConfig, on_progress: OnProgress | None = None) -> Ey
     parts["train"] = _with_texts(parts["train"])
     train, valid, test = (parts[name] for name in PARTS)
     if not len(train) or not len(valid):
+        if not len(train):
+            remedy = "Add reports of patients in train."
+        else:
+            remedy = "Add patients." if data.val_split else "Set data.val_split."
         raise DataError(
             f"{opened.table.origin} leaves {len(train):,} patients with a report to train on and "
             f"{len(valid):,} to validate on",
             expected="some of each",
-            remedy="Set data.val_split, or add patients.",
+            remedy=remedy,
         )
     notices += _coverage(train, valid, test)
     return EyeSets(train, valid, test if len(test) else None, opened.one_view, tuple(notices))
