@@ -128,6 +128,20 @@ def test_the_umask_says_who_may_read_what_was_written(tmp_path, umask, mode):
     assert (tmp_path / "new" / "a.txt").stat().st_mode & 0o777 == mode
 
 
+def test_so_may_they_where_a_library_puts_a_private_file_in_its_place(tmp_path):
+    def write(file: Path) -> None:  # as safetensors 0.8 does
+        own = tmp_path / ".tmp"
+        os.close(os.open(own, os.O_WRONLY | os.O_CREAT, 0o600))
+        own.replace(file)
+
+    before = os.umask(0o027)
+    try:
+        write_with(tmp_path / "a.safetensors", write)
+    finally:
+        os.umask(before)
+    assert (tmp_path / "a.safetensors").stat().st_mode & 0o777 == 0o640
+
+
 def test_the_longest_name_that_a_file_may_have(tmp_path):
     write_text(tmp_path / ("n" * 255), "x")
     assert [len(file.name) for file in tmp_path.iterdir()] == [255]

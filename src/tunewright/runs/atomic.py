@@ -5,6 +5,7 @@ import json
 import os
 import re
 import secrets
+import stat
 from collections.abc import Callable, Mapping
 from errno import EDQUOT, EFBIG, EIO, ENOSPC, EROFS
 from pathlib import Path
@@ -33,9 +34,15 @@ def write_with(path: Path, write: Callable[[Path], object], *, remedy: str = IN_
         path.parent.mkdir(parents=True, exist_ok=True)
         name = f".{path.name[:100]}.{secrets.token_hex(4)}"
         # Made here with 0666, so that the umask and the folder's own rules decide who may read it.
-        os.close(os.open(path.parent / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))
+        made = os.open(path.parent / name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
         temporary = path.parent / name
+        try:
+            mode = stat.S_IMODE(os.fstat(made).st_mode)
+        finally:
+            os.close(made)
         write(temporary)
+        if stat.S_IMODE(temporary.stat().st_mode) != mode:  # safetensors puts another one there
+            temporary.chmod(mode)
         temporary.replace(path)
     except Exception as error:
         if not (why := _disk_fault(error)):
