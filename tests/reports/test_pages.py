@@ -5,9 +5,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tunewright.report import figures
 
 from tunewright.classification.evaluation.evaluation import PANELS
+from tunewright.reports import figures
 from tunewright.reports.classification import write_confusion
 from tunewright.reports.figures import write_curves, write_lr_curve
 from tunewright.runs.record import Progress

@@ -73,7 +73,7 @@ def test_a_failed_write_leaves_the_former_file(tmp_path):
 
 def test_matplotlib_is_imported_when_something_is_drawn_and_pyplot_never(tmp_path):
     code = (
-        "import sys; from pathlib import Path; from tunewright.report import picture_files as p\n"
+        "import sys; from pathlib import Path; from tunewright.reports import picture_files as p\n"
         "assert not [m for m in sys.modules if m.startswith('matplotlib')]\n"
         "p.write_picture(lambda figure: figure.subplots().plot([1, 2]), Path(sys.argv[1]))\n"
         "assert 'matplotlib' in sys.modules and 'matplotlib.pyplot' not in sys.modules\n"

@@ -116,7 +116,7 @@ def timeline(record: StudyRecord) -> Timeline | None:
         lanes[lane].append(trial)
         heapq.heappush(free, (_end(trial), lane))
     busy = sum(_end(trial) - _start(trial) for trial in ordered)
-    some = _covered([(_start(trial), _end(trial)) for trial in ordered])
+    some = _measure_cover([(_start(trial), _end(trial)) for trial in ordered])
     return Timeline(
         _start(ordered[0]),
         max(map(_end, ordered)),
@@ -135,7 +135,7 @@ def _end(trial: Trial) -> float:
     return _start(trial) + trial.seconds
 
 
-def _covered(spans: Sequence[tuple[float, float]]) -> float:
+def _measure_cover(spans: Sequence[tuple[float, float]]) -> float:
     """Return how long at least one of the spans, in order of their starts, lasted."""
     total, reached = 0.0, -math.inf
     for start, end in spans:

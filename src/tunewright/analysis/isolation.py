@@ -8,7 +8,7 @@ from tunewright.runs.record import StudyRecord, Trial
 
 
 @dataclass(frozen=True)
-class Isolated:
+class BestOfValue:
     """A value of a parameter: the best trial that had it, and how many had it."""
 
     label: str
@@ -16,7 +16,7 @@ class Isolated:
     trials: int
 
 
-def isolate(record: StudyRecord, path: str) -> list[Isolated]:
+def isolate(record: StudyRecord, path: str) -> list[BestOfValue]:
     """Return the best finished trial with each value of a parameter, best value first.
 
     The others of its parameters were tuned along with it, so that values are compared at their
@@ -27,7 +27,7 @@ def isolate(record: StudyRecord, path: str) -> list[Isolated]:
         if path in trial.parameters:
             label = label_of(plain_value(trial.parameters[path]))
             groups.setdefault(label, []).append(trial)
-    return [Isolated(label, trials[0], len(trials)) for label, trials in groups.items()]
+    return [BestOfValue(label, trials[0], len(trials)) for label, trials in groups.items()]
 
 
 def categorical_paths(

@@ -16,7 +16,7 @@ from tunewright.result import Result
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.forecast.after_search import final_stage_cost
-from tunewright.search.forecast.disk import study_bytes
+from tunewright.search.forecast.disk import REPORT_BYTES, study_bytes
 from tunewright.search.forecast.time_left import (
     Pace,
     assumed_stops,
@@ -196,7 +196,7 @@ def _make_plan(
             reports=took.reports,
             slots=machine.slots,
             final=after.steps > 0,
-            evaluation=took.evaluation_bytes,
+            pages=took.evaluation_bytes + study.report * REPORT_BYTES,
         ),
         memory_mib=took.memory_mib,
         stops_early=share is None,

@@ -60,7 +60,7 @@ class ParameterColumn:
         """Return the number at a place from 0 to 1 of a numeric domain."""
         domain = self.domain
         assert not isinstance(domain, Categorical)
-        low, high = _scaled(domain.low, domain), _scaled(domain.high, domain)
+        low, high = _to_scale(domain.low, domain), _to_scale(domain.high, domain)
         found = low + unit * (high - low)
         return math.exp(found) if domain.log else found
 
@@ -179,7 +179,7 @@ def _column(path: str, domain: Domain, values: Sequence[Any]) -> ParameterColumn
             numbers[index] = value
     present = np.isfinite(numbers)
     domain = _covering(domain, numbers[present])
-    low, high = _scaled(domain.low, domain), _scaled(domain.high, domain)
+    low, high = _to_scale(domain.low, domain), _to_scale(domain.high, domain)
     scaled = np.log(numbers) if domain.log else numbers
     units = (scaled - low) / (high - low) if high > low else np.where(present, 0.5, np.nan)
     return ParameterColumn(path, domain, units, np.where(present, 0, -1))
@@ -222,7 +222,7 @@ def _choice_column(path: str, domain: Categorical, values: Sequence[Any]) -> Par
     return ParameterColumn(path, domain, units, codes, tuple(levels))
 
 
-def _scaled(number: float, domain: Float | Int) -> float:
+def _to_scale(number: float, domain: Float | Int) -> float:
     return math.log(number) if domain.log else float(number)
 
 

@@ -16,7 +16,7 @@ def figure(value: Any, digits: int = 3) -> str:
     return shorten(str(value))
 
 
-def listed(items: Sequence[str], most: int = 6) -> str:
+def join_words(items: Sequence[str], most: int = 6) -> str:
     """Return items as words: `a, b and c`; of many, the first ones and how many more."""
     if len(items) > most:
         return f"{', '.join(items[: most - 1])} and {len(items) - most + 1} more"

@@ -44,7 +44,7 @@ def read_tuple(content: bytes, where: str) -> tuple[Plain, ...]:
     """
     try:
         found = _run(content)
-    except _Refused as refusal:
+    except _Refusal as refusal:
         raise DataError(
             f"the value of {where} is a pickle that holds {refusal}; nothing of it was run",
             expected="a tuple of texts, bytes and numbers",
@@ -59,12 +59,12 @@ def read_tuple(content: bytes, where: str) -> tuple[Plain, ...]:
     return found
 
 
-class _Refused(Exception):
+class _Refusal(Exception):
     """What a pickle asks for beside plain values."""
 
 
 def _run(content: bytes) -> tuple[Plain, ...]:
-    """Follow the opcodes of a pickle; raises _Refused, or ValueError and others for damage."""
+    """Follow the opcodes of a pickle; raises _Refusal, or ValueError and others for damage."""
     stack: list[object] = []
     memo: dict[int, object] = {}
     for opcode, argument, _position in pickletools.genops(content):
@@ -95,10 +95,10 @@ def _run(content: bytes) -> tuple[Plain, ...]:
             break
         elif name not in ("PROTO", "FRAME"):
             named = str(argument).replace(" ", ".")[:80] if isinstance(argument, str) else ""
-            raise _Refused(f"{named} ({name})" if named else f"more than plain values ({name})")
+            raise _Refusal(f"{named} ({name})" if named else f"more than plain values ({name})")
     [made] = stack
     if not isinstance(made, tuple):
-        raise _Refused(f"{type(made).__name__}, not a tuple")
+        raise _Refusal(f"{type(made).__name__}, not a tuple")
     if any(isinstance(value, tuple | _Mark) for value in made):
-        raise _Refused("tuples in a tuple")
+        raise _Refusal("tuples in a tuple")
     return made

@@ -112,7 +112,7 @@ class CachedDigests:
 
     def add(self, fresh: dict[Key, str]) -> None:
         """Keep new digests, except of files that changed a moment ago or cannot be read."""
-        latest = _settled()
+        latest = _settled_before()
         for (file, member), digest in fresh.items():
             mark = self._marks.get((file, member), [])
             if digest.startswith(UNREADABLE) or not mark:
@@ -140,7 +140,9 @@ class CachedDigests:
             found.update(((file, name), stored[name][-1]) for name in names)
             return
         # An LMDB has no checksums: while its file is the same, so are its pictures.
-        database = is_database(Path(file)) and bool(stamp) and _last_change(stamp) < _settled()
+        database = (
+            is_database(Path(file)) and bool(stamp) and _last_change(stamp) < _settled_before()
+        )
         marks = dict.fromkeys(names, stamp) if database else _directory(file)
         for name, mark in marks.items():
             self._marks[file, name] = mark
@@ -160,7 +162,7 @@ def _last_change(stamp: Mark) -> int:
     return max(stamp[1:3])
 
 
-def _settled() -> float:
+def _settled_before() -> float:
     """Return the time in nanoseconds before which a change can no longer hide another one."""
     return (time.time() - SETTLED_SECONDS) * 1e9
 

@@ -190,7 +190,7 @@ def _check_start(words: Sequence[str], config: CommandConfig) -> None:
         raise ConfigError(
             f"the program {quote(program)} of the command",
             expected="a program on the PATH, or a path with a slash",
-            remedy=f"Write {_interpreted(program)}."
+            remedy=f"Write {_with_interpreter(program)}."
             if (directory / program).is_file()
             else did_you_mean(program, ("python", "python3", "bash", "sh", "torchrun", "env")),
         )
@@ -200,7 +200,7 @@ def _check_start(words: Sequence[str], config: CommandConfig) -> None:
         raise ConfigError(
             f"the program {quote(program)} of the command cannot be executed",
             expected="a file with the permission to execute",
-            remedy=f"chmod +x {shlex.quote(program)}, or write {_interpreted(program)}.",
+            remedy=f"chmod +x {shlex.quote(program)}, or write {_with_interpreter(program)}.",
         )
     if script is not None and not script.is_file():
         near = nearest_name(script.name, _names_in(script.parent))
@@ -218,7 +218,7 @@ def _names_in(folder: Path) -> list[str]:
         return []
 
 
-def _interpreted(program: str) -> str:
+def _with_interpreter(program: str) -> str:
     return f"{'python' if program.endswith('.py') else 'sh'} {shlex.quote(program)}"
 
 

@@ -92,7 +92,7 @@ class _Run:
                 self._begin(self._history[-1].step)  # stopped before its first report
             outcome = self._outcome(code)
         except Diverged as error:
-            outcome = self._ended("failed", str(error), cause_diverged=True)
+            outcome = self._end_as("failed", str(error), cause_diverged=True)
         finally:
             if script is not None:
                 script.close()
@@ -194,7 +194,7 @@ class _Run:
         stopped = self._terminated or (request is not None and self._uses_client)
         if request is not None and stopped:
             reason = request.reason if request.kind != "cancel" else ""
-            return self._ended(_ENDS[request.kind], reason)
+            return self._end_as(_ENDS[request.kind], reason)
         if code != 0:
             cause, reason = failure_of(code, self._log.end_of_output)
             return Outcome(
@@ -218,7 +218,7 @@ class _Run:
         )
         return Outcome("failed", self._reporter.attempt, "error", str(error), seconds=self._seconds)
 
-    def _ended(self, state: OutcomeState, reason: str, *, cause_diverged: bool = False) -> Outcome:
+    def _end_as(self, state: OutcomeState, reason: str, *, cause_diverged: bool = False) -> Outcome:
         cancelled = self._request is not None and self._request.kind == "cancel"
         return Outcome(
             state,

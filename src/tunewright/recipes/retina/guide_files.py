@@ -37,7 +37,7 @@ def write_search_table(study: StudyFolder, record: StudyRecord) -> None:
         folder = study.trial(trial.number)
         if trial.state != "done" or not folder.config.exists():
             continue
-        tree, outcomes = folder.read_config(), [outcome for _, outcome in _done(folder)]
+        tree, outcomes = folder.read_config(), [outcome for _, outcome in _finished_runs(folder)]
         table.writerow(
             [
                 *(get(tree, path) for path in COLUMNS.values()),
@@ -54,7 +54,7 @@ def write_run_records(folder: RunFolder) -> None:
     It holds config, train_loss and val_accuracy of the best epoch, and test_accuracy, which is null
     until the run is evaluated on its test patients. What a run does not measure is null.
     """
-    for run, outcome in _done(folder):
+    for run, outcome in _finished_runs(folder):
         moment = time.localtime(run.outcome.stat().st_mtime)
         file = run.path / f"run_{time.strftime('%Y%m%d-%H%M%S', moment)}.json"
         for former in run.path.glob("run_*.json"):
@@ -76,7 +76,7 @@ def _run_record(run: RunFolder, outcome: Outcome) -> dict[str, Any]:
     }
 
 
-def _done(folder: RunFolder) -> list[tuple[RunFolder, Outcome]]:
+def _finished_runs(folder: RunFolder) -> list[tuple[RunFolder, Outcome]]:
     """Return the finished ones of a run and the runs with its other seeds, with their outcomes."""
     ended = ((run, run.read_outcome()) for run in folder.with_seeds())
     return [(run, outcome) for run, outcome in ended if outcome and outcome.state == "done"]

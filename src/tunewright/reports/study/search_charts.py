@@ -84,14 +84,14 @@ def curves(contents: StudyContents) -> list[Chart]:
         "finished": [t for t in kept if t.state == "done" and t is not best],
     }
     series = [
-        _joined(name, trials, colour, opacity)
+        _join_curves(name, trials, colour, opacity)
         for (name, trials), (colour, opacity) in zip(
             groups.items(), (("pale", 0.6), (BLUE, 0.55)), strict=True
         )
         if trials
     ]
     if best is not None and best.curve:
-        series.append(_joined(f"best: trial {best.number}", [best], RED, 1.0, size=2.5))
+        series.append(_join_curves(f"best: trial {best.number}", [best], RED, 1.0, size=2.5))
     few = (
         f"{len(kept)} of {len(with_curve)} curves, evenly by rank. "
         if len(kept) < len(with_curve)
@@ -116,7 +116,7 @@ def _spread(trials: Sequence[Trial], most: int) -> list[Trial]:
     return [trials[round(place * (len(trials) - 1) / (most - 1))] for place in range(most)]
 
 
-def _joined(
+def _join_curves(
     name: str, trials: Iterable[Trial], colour: str, opacity: float, *, size: float = 1.2
 ) -> Series:
     """Return all curves as one line with gaps: a thousand lines of their own are slow to draw."""

@@ -5,7 +5,7 @@ import math
 from tunewright.config.compose import Composition
 from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe
-from tunewright.search.forecast.time_left import NO_FINAL_STAGE, FinalStageCost
+from tunewright.search.forecast.time_left import FinalStageCost
 from tunewright.search.prepare import PreparedStudy, stage
 
 EVALUATION_SECONDS = 10.0
@@ -21,7 +21,7 @@ def final_stage_cost(
     final training has more CPU threads than a trial is ignored.
     """
     if not prepared.config.study.final:
-        return NO_FINAL_STAGE
+        return FinalStageCost(report=prepared.config.study.report)
     tree, config = stage(recipe, composed, "final")
     cost = 1.0
     if tree.get("data") != prepared.explore.get("data"):
@@ -39,4 +39,5 @@ def final_stage_cost(
         evaluation,
         stops=patience is not None,
         alike=patience == prepared.config.training.patience,
+        report=prepared.config.study.report,
     )

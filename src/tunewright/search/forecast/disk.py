@@ -10,6 +10,8 @@ TRIAL_BYTES = 4_000
 """Bytes that a trial adds to the database, and again for every fifty of its reports."""
 EVALUATION_BYTES = 5_000_000
 """Assumed bytes of an evaluation (a page that opens offline) until one was measured."""
+REPORT_BYTES = 5_000_000
+"""Bytes of a study's report: mostly the script that draws its charts."""
 
 
 def folder_bytes(folder: Path) -> int:
@@ -24,13 +26,13 @@ def run_bytes(run: RunFolder) -> tuple[int, int]:
 
 
 def study_bytes(
-    run: int, weights: int, *, trials: int, reports: float, slots: int, final: bool, evaluation: int
+    run: int, weights: int, *, trials: int, reports: float, slots: int, final: bool, pages: int
 ) -> int:
     """Return the peak bytes of a study whose running trials and best trial keep their weights.
 
     Finished trials other than the best keep no weights. reports: of a whole trial, as measured: a
-    function reports when it likes, whatever its last step may be. evaluation: its bytes, counted
-    once.
+    function reports when it likes, whatever its last step may be. pages: bytes of the evaluation
+    and of the study's report, counted once.
     """
     database = DATABASE_BYTES + trials * TRIAL_BYTES * (1 + int(reports) // 50)
-    return run * trials + weights * (slots + 1 + final) + evaluation + database
+    return run * trials + weights * (slots + 1 + final) + pages + database

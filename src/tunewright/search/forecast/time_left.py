@@ -160,7 +160,8 @@ class FinalStageCost:
     cost: of one of these epochs, in epochs of the search; it grows with the number of rows. rounds:
     trainings one after another, when several seeds share the slots. evaluation: seconds. stops:
     whether `training.patience` may end the training before its last epoch. alike: whether it is
-    that of the trials, whose lengths then tell that of the training.
+    that of the trials, whose lengths then tell that of the training. report: whether the study
+    writes one.
     """
 
     steps: int = 0
@@ -169,6 +170,7 @@ class FinalStageCost:
     evaluation: float = 0.0
     stops: bool = False
     alike: bool = False
+    report: bool = False
 
     def training_seconds(
         self, pace: Pace, winner: TrialTime | None = None, share: float = 1.0

@@ -9,7 +9,7 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.quantities import duration, size
 from tunewright.runs.record import StudyRecord, TrialState
-from tunewright.search.forecast.disk import EVALUATION_BYTES, run_bytes, study_bytes
+from tunewright.search.forecast.disk import EVALUATION_BYTES, REPORT_BYTES, run_bytes, study_bytes
 from tunewright.search.forecast.early_stopping import usual_share
 from tunewright.search.forecast.time_left import (
     NO_FINAL_STAGE,
@@ -179,7 +179,8 @@ class Timings:
             reports=len(read_progress(run.progress)),
             slots=self.slots,
             final=final,
-            evaluation=EVALUATION_BYTES if self.closing.evaluation else 0,
+            pages=(EVALUATION_BYTES if self.closing.evaluation else 0)
+            + (REPORT_BYTES if self.closing.report else 0),
         )
         whole = any(spent.steps == self.last_step for spent in self._ended.values())
         epochs = f" of {self.last_step} epochs" if whole else ""

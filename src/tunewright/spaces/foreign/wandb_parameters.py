@@ -40,7 +40,7 @@ def read_wandb_parameter(name: str, raw: Mapping[str, Any]) -> ReadParameter:
                 expected=f"one of {', '.join(FIELDS)}",
                 remedy=did_you_mean(str(key), FIELDS),
             )
-    kind = raw.get("distribution") or _implied(name, raw)
+    kind = raw.get("distribution") or _infer_distribution(name, raw)
     if kind in _UNBOUNDED:
         _refuse_unbounded(name, str(kind), raw)
     if kind not in _KINDS:
@@ -52,7 +52,7 @@ def read_wandb_parameter(name: str, raw: Mapping[str, Any]) -> ReadParameter:
     return _KINDS[kind](name, raw)
 
 
-def _implied(name: str, raw: Mapping[str, Any]) -> str:
+def _infer_distribution(name: str, raw: Mapping[str, Any]) -> str:
     """Return the distribution that W&B takes where none is named."""
     if "value" in raw:
         return "constant"

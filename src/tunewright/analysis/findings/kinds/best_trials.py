@@ -10,7 +10,7 @@ from tunewright.analysis.findings.evidence import Evidence
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.findings.significance import ALPHA, Floats, holm, p_text
 from tunewright.analysis.findings.trial_table import Codes, ParameterColumn
-from tunewright.analysis.findings.wording import figure, listed, trials
+from tunewright.analysis.findings.wording import figure, join_words, trials
 from tunewright.spaces.domain import Categorical, Domain, Int, canonical, nearest
 
 FEWEST = 20
@@ -53,7 +53,7 @@ def find_top(found: Evidence) -> list[Finding]:
             Finding(
                 "top_disagree",
                 f"the {size} best trials have no parameter in common",
-                f"in each of {listed(list(columns))} they are spread nearly as widely as all "
+                f"in each of {join_words(list(columns))} they are spread nearly as widely as all "
                 f"{trials(count)}: which region is best is open, or the differences are noise.",
                 "each spread is more than half of that of all trials",
                 "all upper and lower bounds at 95 %",
@@ -126,7 +126,7 @@ def _agreement(
         parts.append(f"{path} {text}")
     return Finding(
         "top_agree",
-        f"the {len(top)} best trials agree in {listed(list(columns))}",
+        f"the {len(top)} best trials agree in {join_words(list(columns))}",
         f"{'; '.join(parts)}. Trials of about the same time are spread more widely.",
         f"less than {AGREED:.1f} times as spread out as other trials",
         f"{p_text(chance)}, permutation test, for all parameters together",
@@ -143,7 +143,7 @@ def _region(column: ParameterColumn, units: Floats, values: Sequence[object]) ->
     if isinstance(domain, Categorical):
         used = [c for c in domain.choices if any(canonical(v) == canonical(c) for v in values)]
         counts = [(sum(canonical(v) == canonical(c) for v in values), c) for c in used]
-        return Categorical(tuple(used) or domain.choices), "is " + listed(
+        return Categorical(tuple(used) or domain.choices), "is " + join_words(
             [f"{figure(c)} ({n})" for n, c in sorted(counts, key=lambda one: -one[0])]
         )
     low, high = float(np.nanmin(units)), float(np.nanmax(units))

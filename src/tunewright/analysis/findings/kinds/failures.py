@@ -15,7 +15,7 @@ from tunewright.analysis.findings.significance import (
     stratified_wilcoxon,
 )
 from tunewright.analysis.findings.trial_table import ParameterColumn
-from tunewright.analysis.findings.wording import figure, listed, trials
+from tunewright.analysis.findings.wording import figure, join_words, trials
 from tunewright.runs.record import Trial, speaks_of_memory
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
 
@@ -49,12 +49,12 @@ class _Region:
 def find_unstable(found: Evidence) -> list[Finding]:
     """Return where in the space trials diverge."""
 
-    def diverged(trial: Trial) -> bool:
+    def has_diverged(trial: Trial) -> bool:
         return trial.cause in ("diverged", "task weights collapsed") or (
             trial.state == "failed" and "nan" in trial.reason.lower().split()
         )
 
-    return _find(found, diverged, "unstable", "diverge", 0.7)
+    return _find(found, has_diverged, "unstable", "diverge", 0.7)
 
 
 def find_out_of_memory(found: Evidence) -> list[Finding]:
@@ -104,7 +104,7 @@ def _find(
     return [
         Finding(
             name,
-            f"trials {verb} with {listed([r.text for _, r in shown])}",
+            f"trials {verb} with {join_words([r.text for _, r in shown])}",
             "; ".join(
                 f"{r.text}: {r.inside[0]} of {trials(r.inside[1])}, else {r.outside[0]} of "
                 f"{r.outside[1]}"

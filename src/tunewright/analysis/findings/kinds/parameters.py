@@ -19,7 +19,7 @@ from tunewright.analysis.findings.significance import (
     upper_tail,
 )
 from tunewright.analysis.findings.trial_table import Codes, ParameterColumn
-from tunewright.analysis.findings.wording import figure, listed, percent, trials
+from tunewright.analysis.findings.wording import figure, join_words, percent, trials
 from tunewright.spaces.domain import Categorical, Domain, Float, Int, is_number
 
 NO_EFFECT = 0.05
@@ -47,7 +47,7 @@ def find_no_effect(found: Evidence) -> list[Finding]:
     return [
         Finding(
             "no_effect",
-            f"{listed(paths)} {'has' if len(paths) == 1 else 'have'} no effect on "
+            f"{join_words(paths)} {'has' if len(paths) == 1 else 'have'} no effect on "
             f"{found.record.goal}"
             if some
             else "no parameter makes a difference",
@@ -106,7 +106,7 @@ def find_edge(found: Evidence) -> list[Finding]:
         if chance > ALPHA or share < 0.5 or best is None:
             continue
         place = [i for i, index in enumerate(table.ended) if table.trials[index] is best]
-        wider = _widened(found, column, high)
+        wider = _widen(found, column, high)
         if wider is not None and place and _share_at_edge(column, np.array(place), high) == 1.0:
             edges.append(_Edge(column, high, chance, share, wider))
     return [_edge_finding(found, edges, len(top))] if edges else []
@@ -139,7 +139,7 @@ def _share_at_edge(column: ParameterColumn, rows: Codes, high: bool) -> float:
     return float((distance <= EDGE).mean())
 
 
-def _widened(found: Evidence, column: ParameterColumn, high: bool) -> Domain | None:
+def _widen(found: Evidence, column: ParameterColumn, high: bool) -> Domain | None:
     """Return the domain with one end moved out by half of its width; None where it cannot be."""
     domain, accepts = column.domain, found.context.accepts
     if isinstance(domain, Categorical):
@@ -204,10 +204,10 @@ def _edge_finding(found: Evidence, edges: Sequence[_Edge], count: int) -> Findin
     worst = max(edge.chance for edge in edges)
     return Finding(
         "edge",
-        f"the best {listed(paths)} lie{'s' if len(paths) == 1 else ''} at the edge of what was "
+        f"the best {join_words(paths)} lie{'s' if len(paths) == 1 else ''} at the edge of what was "
         "searched",
         ". ".join(parts) + ". Better values may lie beyond.",
-        listed([f"{percent(edge.share)} of the best" for edge in edges]),
+        join_words([f"{percent(edge.share)} of the best" for edge in edges]),
         f"{p_text(worst)} for the slope towards the edge, for all parameters together",
         change_space(found.context, {e.column.path: e.wider for e in edges}, name="wider"),
         0.8,
@@ -240,7 +240,7 @@ def find_decided(found: Evidence) -> list[Finding]:
     return [
         Finding(
             "decided",
-            f"{listed(names)} {'is' if len(names) == 1 else 'are'} decided",
+            f"{join_words(names)} {'is' if len(names) == 1 else 'are'} decided",
             "; ".join(parts) + ". The better half of the trials of each other choice is worse than "
             "that of this one, the other parameters held constant.",
             "all other choices are worse",

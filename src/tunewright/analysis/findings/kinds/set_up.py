@@ -14,7 +14,7 @@ from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.findings.significance import (
     p_text,
 )
-from tunewright.analysis.findings.wording import figure, listed, percent, trials
+from tunewright.analysis.findings.wording import figure, join_words, percent, trials
 from tunewright.spaces.domain import is_number
 
 LEVEL = 0.03
@@ -122,7 +122,7 @@ def find_batch_size(found: Evidence) -> list[Finding]:
         return []
     if rate is None:
         values = [trial.parameters.get(batch) for trial in found.done]
-        shown = listed(sorted({figure(v) for v in values if v is not None}, key=_number))
+        shown = join_words(sorted({figure(v) for v in values if v is not None}, key=_number))
         why = f"batch sizes {shown} were compared with one learning rate, which suits one of them"
         return [_retune(found, why, "counted", batch, _best_value(found, batch))]
     chance = _interaction(found, batch, rate)

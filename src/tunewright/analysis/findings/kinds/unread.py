@@ -16,7 +16,7 @@ from tunewright.analysis.findings.kinds.parameters import NO_EFFECT
 from tunewright.analysis.findings.kinds.scores import same_scores
 from tunewright.analysis.findings.significance import ALPHA, Mask, holm
 from tunewright.analysis.findings.trial_table import ParameterColumn
-from tunewright.analysis.findings.wording import figure, listed, trials
+from tunewright.analysis.findings.wording import figure, join_words, trials
 from tunewright.runs.record import Trial
 
 CHANCE = 0.001
@@ -43,10 +43,10 @@ def find_unread(found: Evidence) -> list[Finding]:
     return [
         Finding(
             "unread",
-            f"{listed(paths)} {'is' if len(paths) == 1 else 'are'} never read",
+            f"{join_words(paths)} {'is' if len(paths) == 1 else 'are'} never read",
             f"trials that differ in nothing else have the same {found.record.goal} to the last "
-            f"digit, such as {one.number} and {other.number}; searched: {listed(lines)}. Check the "
-            "spelling, and that the code uses it.",
+            f"digit, such as {one.number} and {other.number}; searched: {join_words(lines)}. Check "
+            "the spelling, and that the code uses it.",
             f"{sum(map(len, unread.values()))} pairs, all equal",
             f"such pairs are equal by accident with p < {CHANCE}",
             f"grep -rn {paths[0].rpartition('.')[2]!r} .  # where the program reads it",
@@ -114,7 +114,7 @@ def find_unused(found: Evidence) -> list[Finding]:
         if column.present.all()  # else it has a condition already
         for choice, branches in columns.items()
         if choice != path and branches.is_choice and 2 <= len(branches.levels) <= 8
-        if _related(path, choice, branches)
+        if _is_related(path, choice, branches)
     ]
     split = [_split(found, path, choice, len(cases)) for path, choice in cases[:MOST]]
     shown = list({one.path: one for one in split if one is not None}.values())
@@ -125,13 +125,13 @@ def find_unused(found: Evidence) -> list[Finding]:
     return [
         Finding(
             "unused",
-            f"{listed(paths)} {are} sampled where nothing reads {it}",
+            f"{join_words(paths)} {are} sampled where nothing reads {it}",
             "; ".join(
                 f"{one.path} is sampled with {one.choice} = {_texts(one.unused)} too, {one.why}"
                 for one in shown
             )
             + ". It blurs what the sampler learns of the others.",
-            listed([f"{one.path}: with {_texts(one.unused)}" for one in shown]),
+            join_words([f"{one.path}: with {_texts(one.unused)}" for one in shown]),
             "by name, and without an effect there"
             if all(one.by_name for one in shown)
             else "an effect in one branch beyond chance, and none in the other at 95 %",
@@ -143,20 +143,20 @@ def find_unused(found: Evidence) -> list[Finding]:
 
 
 def _texts(values: Sequence[Any]) -> str:
-    return listed([figure(value) for value in values])
+    return join_words([figure(value) for value in values])
 
 
 def _tokens(text: str) -> set[str]:
     return {token for token in re.split(r"[^0-9a-z]+", text.lower()) if token}
 
 
-def _related(path: str, choice: str, branches: ParameterColumn) -> bool:
+def _is_related(path: str, choice: str, branches: ParameterColumn) -> bool:
     """Return whether a parameter may belong to some of the choices: by section or by name."""
     section, other = path.rpartition(".")[0], choice.rpartition(".")[0]
-    return (section == other and section != "") or bool(_named(path, branches))
+    return (section == other and section != "") or bool(_find_named(path, branches))
 
 
-def _named(path: str, branches: ParameterColumn) -> list[int]:
+def _find_named(path: str, branches: ParameterColumn) -> list[int]:
     """Return the places of the choices that a parameter's name contains: `focal_gamma`."""
     words = _tokens(path.rpartition(".")[2])
     found = []
@@ -180,7 +180,7 @@ def _split(found: Evidence, path: str, choice: str, tests: int) -> _Branches | N
         if int((column.present & (branches.codes == code)).sum()) >= PAIRS
     ]
     effects = {c: t for c in sampled if (t := _test_within(found, path, branches.codes == c))}
-    if named := _named(path, branches):
+    if named := _find_named(path, branches):
         unused = [code for code in sampled if code not in named]
         chances = holm([effects[code].chance for code in unused if code in effects])
         if not unused or min(chances, default=1.0) <= ALPHA:

@@ -101,13 +101,13 @@ def verify_apart(
     except EOFError:
         child.join()
         where = f"{list(shown)[-1]}: " if shown else ""
-        return VerifyReport({}, (f"{where}{_died(child.exitcode or 0)}",))
+        return VerifyReport({}, (f"{where}{_describe_death(child.exitcode or 0)}",))
     finally:
         receiving.close()
         child.join()
 
 
-def _died(code: int) -> str:
+def _describe_death(code: int) -> str:
     how = signal.Signals(-code).name if code < 0 else f"exit code {code}"
     return (
         f"the process that read it ended with {how}: its pages are damaged. Copy it again. "
