@@ -261,7 +261,7 @@ def test_damaged_pages_are_a_problem(built: Path) -> None:
 
 
 def test_a_process_that_dies_is_a_problem() -> None:
-    assert "ended with SIGBUS: its pages are damaged" in lmdb_verify._died(-7)
+    assert "ended with SIGBUS: its pages are damaged" in lmdb_verify._describe_death(-7)
 
 
 def change(folder: Path, values: dict[bytes, bytes | None]) -> None:
