@@ -1,8 +1,8 @@
 """Memory that a step frees stays with the process that trains, ready for the next step.
 
 The GNU C library returns the end of its heap to the kernel once some MiB of it are free, and large
-blocks at once. Each step then gets the same pages again, one fault for every 4 KiB: a tenth of the
-time of a small compressor's step, a quarter of a larger one's.
+blocks at once. Each step then gets the same pages again, one fault for every 4 KiB: a tenth or more
+of the time of a small compressor's step (benchmarks/freed_memory.py).
 """
 
 import ctypes
