@@ -36,7 +36,6 @@ class Series:
     opacity: float = 1.0
     across: bool = False
     starts: Sequence[float] = ()
-    in_legend: bool = True
 
 
 @dataclass(frozen=True)

@@ -30,11 +30,11 @@ def as_script(text: str) -> str:
 
 
 def _cartesian(chart: Chart) -> dict[str, Any]:
-    legend = [series for series in chart.series if series.in_legend and series.name]
+    named = [series for series in chart.series if series.name]
     layout = {
         "margin": {"l": 64, "r": 16, "t": 16, "b": 56},
         "height": chart.height,
-        "showlegend": len(legend) > 1,
+        "showlegend": len(named) > 1,
         "legend": {"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0},
         "hovermode": "closest",
         "barmode": "overlay",
@@ -82,14 +82,12 @@ def _trace(series: Series, chart: Chart) -> dict[str, Any]:
         "x": _coordinates(series.x),
         "y": _coordinates(series.y),
         "opacity": series.opacity,
-        "showlegend": series.in_legend and bool(series.name),
+        "showlegend": bool(series.name),
     }
     if series.texts:
         trace |= {"hovertext": [escape(text) for text in series.texts], "hoverinfo": "text"}
-    elif series.mark == "points" or series.in_legend:
-        trace |= {"hoverinfo": "x+y+name" if series.name else "x+y"}
     else:
-        trace |= {"hoverinfo": "skip"}
+        trace |= {"hoverinfo": "x+y+name" if series.name else "x+y"}
     if series.mark == "bars":
         trace |= {"type": "bar", "marker": {"color": series.colour}}
         if series.across:

@@ -67,7 +67,7 @@ def _draw(panel: Any, chart: Chart) -> None:
             limits(*axis.limits)
     if max((len(name) for name in chart.x.categories), default=0) * len(chart.x.categories) > 40:
         panel.set_xticks(panel.get_xticks(), list(chart.x.categories), rotation=30, ha="right")
-    if len([one for one in chart.series if one.in_legend and one.name]) > 1:
+    if len([one for one in chart.series if one.name]) > 1:
         panel.legend(fontsize="small")
 
 
@@ -100,7 +100,7 @@ def _draw_parallel(panel: Any, chart: ParallelChart) -> None:
 
 def _add(panel: Any, series: Series, chart: Chart) -> None:
     x, y = _places(series.x, chart.x), _places(series.y, chart.y)
-    label = series.name if series.in_legend and series.name else None
+    label = series.name or None
     colour = NAMED.get(series.colour, series.colour)
     if series.mark == "bars" and series.across:
         starts = list(series.starts) or [0.0] * len(x)
