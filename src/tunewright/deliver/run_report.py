@@ -6,6 +6,7 @@ from pathlib import Path
 
 from tunewright.config.tree import flatten
 from tunewright.errors import UsageError
+from tunewright.recipes.registry import can_evaluate
 from tunewright.reports.pages.run_page import RunContents, write_run_page
 from tunewright.reports.report_file import ReportFile
 from tunewright.reports.study.contents import Command
@@ -55,7 +56,7 @@ def report_run(
         else None,
         commands=[
             Command("Train it again:", f"tunewright train {shlex.quote(str(run.config))}"),
-            Command("Evaluate it:", f"tunewright evaluate {place}"),
+            *([Command("Evaluate it:", f"tunewright evaluate {place}")] * can_evaluate(run)),
         ],
         log=last_lines(run.log),
         made=time.strftime("Written on %Y-%m-%d at %H:%M."),

@@ -8,6 +8,7 @@ from pathlib import Path
 from tunewright.errors import ConfigError, UsageError, did_you_mean
 from tunewright.recipes.recipe import Recipe
 from tunewright.registry import load_plugin, plugin_names
+from tunewright.runs.folder import RunFolder
 
 GROUP = "tunewright.recipes"
 """Entry-point group in which other packages offer a `Recipe`."""
@@ -50,3 +51,9 @@ def shipped_names() -> frozenset[str]:
     """Return the names of the recipes that come with the package, without importing them."""
     folder = str(Path(__file__).parent)
     return frozenset(m.name for m in pkgutil.iter_modules([folder]) if m.ispkg)
+
+
+def can_evaluate(run: RunFolder) -> bool:
+    """Return whether the recipe of a run has an evaluation, as a script has none."""
+    recipe = run.read_config().get("recipe") if run.config.exists() else None
+    return recipe in recipe_names() and find_recipe(str(recipe)).offers("evaluate")

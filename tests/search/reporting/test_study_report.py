@@ -141,6 +141,29 @@ def test_failures_are_listed_with_their_logs(tmp_path):
     assert '<h2 id="failures-title">' in text
 
 
+def test_a_parameter_that_no_finished_trial_has(tmp_path):
+    """Of a conditional parameter on a logarithmic scale, there were no ends to draw."""
+    space = {
+        "kind": {"type": "categorical", "choices": ["a", "b"], "default": "a"},
+        "lr": {"type": "float", "low": 1e-4, "high": 1.0, "log": True, "when": {"kind": ["b"]}},
+        **X,
+    }
+
+    def fails_for_b(params, report):
+        if params["kind"] == "b":
+            raise ValueError("no b")
+        return params["x"]
+
+    tune(fails_for_b, tmp_path, space, trials=16)
+    assert "All parameters at once" in shown(page(tmp_path))
+
+
+def test_a_gain_of_a_goal_that_falls_is_told_in_one_direction(tmp_path):
+    tune(lambda params, report: params["x"], tmp_path, goal="value:min")
+    gain = re.search(r"gain over the defaults</span><b>([^<]*)</b>", page(tmp_path))
+    assert re.fullmatch(r"0\.\d+ less", gain[1])
+
+
 def test_several_goals_have_a_front(tmp_path):
     def both(params, report):
         return {"up": params["x"], "down": params["x"] ** 2}

@@ -28,7 +28,7 @@ from tunewright.cli.output.tables import (
     trials_table,
 )
 from tunewright.errors import RunError, printable
-from tunewright.recipes.registry import find_recipe
+from tunewright.recipes.registry import can_evaluate
 from tunewright.runs.atomic import dump_yaml
 from tunewright.runs.ending import ending_of
 from tunewright.runs.folder import RunFolder
@@ -100,7 +100,7 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
             print_line(console, f"  {from_here(file)}")
     console.rule("next")
     print_line(console, f"  {format_command('analyze', folder.path)}")
-    if final and _is_evaluated(RunFolder(final)):
+    if final and can_evaluate(RunFolder(final)):
         print_line(console, f"  {format_command('evaluate', final)}")
     more = "" if timed_out else f"--trials {2 * len(tuned.record.own)}"
     again = f"the same command{more and ' with '}{more}"
@@ -109,12 +109,6 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     if tuned.record.recipe != "function" and folder.database.exists():  # a server is typed again
         again = f"{format_command('tune', '--resume', folder.path)} {more}".rstrip()
     print_line(console, f"  {again}   # continues the search")
-
-
-def _is_evaluated(run: RunFolder) -> bool:
-    """Return whether the recipe of a run has an evaluation, as a script has none."""
-    recipe = run.read_config().get("recipe") if run.config.exists() else None
-    return recipe is None or find_recipe(str(recipe)).offers("evaluate")
 
 
 def print_report(console: Console, written: "ReportFile") -> None:
@@ -128,7 +122,7 @@ def print_trained(console: Console, trained: "TrainResult") -> None:
     _print_scores(console, trained)
     for folder in trained.folders:
         print_line(console, f"  {from_here(folder.path)}")
-    if _is_evaluated(trained.folders[0]):
+    if can_evaluate(trained.folders[0]):
         print_line(console, f"next: {format_command('evaluate', trained.folders[0].path)}")
 
 

@@ -104,13 +104,13 @@ def _gain_cards(contents: StudyContents) -> list[Card]:
         return []
     if not gain.value:
         return [Card("gain over the defaults", "0", "the defaults are the best so far")]
+    way = "more" if contents.record.direction == "max" else "less"
     remark = f"trial {gain.defaults.number} tried them: {_figure(gain.defaults.score)}"
     if gain.low is not None and gain.high is not None:
-        remark = f"95 % interval {gain.low:+.3g} to {gain.high:+.3g}; {remark}"
-    sign = "+" if contents.record.direction == "max" else "-"
+        remark = f"95 % interval {gain.low:.3g} to {gain.high:.3g} {way}; {remark}"
     tone = "" if gain.is_tie else "better"
     tied = " (a tie)" if gain.is_tie else ""
-    return [Card("gain over the defaults", f"{sign}{gain.value:.4g}{tied}", remark, tone)]
+    return [Card("gain over the defaults", f"{gain.value:.4g} {way}{tied}", remark, tone)]
 
 
 def _best_trials(contents: StudyContents) -> Table:

@@ -2,10 +2,11 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from tunewright.analysis.history import Gain
-from tunewright.analysis.overview import StudyOverview
+from tunewright.analysis.overview import StudyOverview, searched_paths
 from tunewright.runs.record import StudyRecord
 
 
@@ -63,12 +64,11 @@ class StudyContents:
     total: int | None = None
     made: str = ""
 
-    @property
+    @cached_property
     def ranked_paths(self) -> list[str]:
         """The parameters, the most important first; those without an importance come last."""
-        sampled = dict.fromkeys(p for trial in self.record.trials for p in trial.parameters)
         known = self.overview.importances
-        return sorted(sampled, key=lambda path: -known.get(path, -1.0))
+        return sorted(searched_paths(self.record), key=lambda path: -known.get(path, -1.0))
 
     def is_log(self, path: str) -> bool:
         """Return whether a parameter is searched on a logarithmic scale."""

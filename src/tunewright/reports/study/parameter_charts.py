@@ -57,9 +57,7 @@ def slices(contents: StudyContents) -> list[Chart]:
     charts = []
     for path in contents.ranked_paths[:SLICES]:
         axis, place = _axis_of(contents, path)
-        done = [t for t in contents.record.of_state("done") if path in t.parameters]
-        done = [trial for trial in done if trial.score is not None]
-        if not done:
+        if not (done := _trials_with(contents, path)):
             continue
         series = [
             Series(
@@ -134,7 +132,9 @@ def isolation(contents: StudyContents) -> list[Chart]:
 def parallel(contents: StudyContents) -> list[ParallelChart]:
     """Show each finished trial as a line across its most important parameters and its score."""
     ranked = [trial for trial in contents.record.rank_trials() if trial.score is not None][:ROWS]
-    paths = contents.ranked_paths[: AXES - 1]
+    # A conditional parameter may be one that no finished trial has.
+    had = {path for trial in ranked for path in trial.parameters}
+    paths = [path for path in contents.ranked_paths if path in had][: AXES - 1]
     if len(ranked) < 2 or not paths:
         return []
     axes = []
@@ -180,14 +180,10 @@ def _decades(numbers: Sequence[float | None]) -> list[float]:
 
 def ranks(contents: StudyContents) -> list[Chart]:
     """Show the ranks of trials by the two most important parameters: where good ones lie."""
-    pair = top_pair(contents)
-    if pair is None:
+    pair = _top_pair(contents)
+    if pair is None or len(done := _trials_with(contents, *pair)) < 3:
         return []
     x, y = pair
-    done = [t for t in contents.record.of_state("done") if t.score is not None]
-    done = [trial for trial in done if x in trial.parameters and y in trial.parameters]
-    if len(done) < 3:
-        return []
     placed = rank_with_ties([losses(trial, contents.record.goals)[:1] for trial in done])
     (x_axis, x_place), (y_axis, y_place) = _axis_of(contents, x), _axis_of(contents, y)
     points = Series(
@@ -210,27 +206,37 @@ def ranks(contents: StudyContents) -> list[Chart]:
     ]
 
 
-def top_pair(contents: StudyContents) -> tuple[str, str] | None:
-    """Return the two most important parameters that trials have together."""
-    known = [path for path in contents.ranked_paths if path in contents.overview.importances]
-    return (known[0], known[1]) if len(known) > 1 else None
-
-
 def pair_map(contents: StudyContents) -> HeatMap | None:
     """Return the mean score by the two most important parameters; None where there are none."""
-    pair = top_pair(contents)
+    pair = _top_pair(contents)
     if pair is None:
         return None
     x, y = pair
     points = [
         Point(plain_value(trial.parameters[x]), plain_value(trial.parameters[y]), trial.score)
-        for trial in contents.record.of_state("done")
-        if trial.score is not None and x in trial.parameters and y in trial.parameters
+        for trial in _trials_with(contents, x, y)
+        if trial.score is not None
     ]
-    if not points:
-        return None
     logs = (contents.is_log(x) or None, contents.is_log(y) or None)
     return heat_map(points, pair, contents.record.goals[0], logarithmic=logs)
+
+
+def _top_pair(contents: StudyContents) -> tuple[str, str] | None:
+    """Return the most important parameter, and the next one that trials have beside it."""
+    first, *others = [
+        path for path in contents.ranked_paths if path in contents.overview.importances
+    ] or [""]
+    second = next((path for path in others if _trials_with(contents, first, path)), None)
+    return None if second is None else (first, second)
+
+
+def _trials_with(contents: StudyContents, *paths: str) -> list[Trial]:
+    """Return the finished trials that have a score and all these parameters."""
+    return [
+        trial
+        for trial in contents.record.of_state("done")
+        if trial.score is not None and all(path in trial.parameters for path in paths)
+    ]
 
 
 def _axis_of(contents: StudyContents, path: str) -> tuple[ChartAxis, Callable[[Trial], Coordinate]]:

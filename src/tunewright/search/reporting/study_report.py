@@ -10,6 +10,7 @@ from typing import Any
 
 from tunewright.analysis.history import default_trial, gain_over
 from tunewright.errors import TunewrightError
+from tunewright.recipes.registry import can_evaluate
 from tunewright.reports.pages.study_page import write_study_page
 from tunewright.reports.report_file import ReportFile
 from tunewright.reports.study.contents import (
@@ -106,11 +107,11 @@ def _commands(view: StudyView) -> Sequence[Command]:
                 f"{train} seeds=[1,2,3]",
             ),
         ]
-        if folder.final.outcome.exists():
+        if folder.final.outcome.exists() and can_evaluate(folder.final):
             final = shlex.quote(str(folder.final.path))
             found.append(Command("Evaluate the final model again:", f"tunewright evaluate {final}"))
-    more = 2 * len(record.own) or 20
-    if own_training:
+    if own_training and folder.database.exists():  # the password of a server is typed again
+        more = 2 * len(record.own) or 20
         again = f"tunewright tune --resume {place} --trials {more}"
         found.append(Command("Search on, with twice as many trials in all:", again))
     return found
