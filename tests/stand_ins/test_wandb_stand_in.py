@@ -9,12 +9,8 @@ import pytest
 
 import tunewright.stand_ins
 from tunewright.stand_ins import wandb
-from tunewright.stand_ins.wandb._session import (
-    NoServer,
-    Session,
-    SessionConfig,
-    flat_numbers,
-)
+from tunewright.stand_ins.wandb._config import SessionConfig
+from tunewright.stand_ins.wandb._session import NoServer, Session, flat_numbers
 
 PLACE = Path(tunewright.stand_ins.__file__).parent
 

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from types import ModuleType
     from typing import Any
 
+    from tunewright.stand_ins.wandb._config import SessionConfig
     from tunewright.stand_ins.wandb._session import (
         Forgotten,
         NoServer,
         Session,
-        SessionConfig,
         SessionRun,
         SessionSummary,
         script_session,
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 else:  # the package has two names: `wandb` in a script, which may know of no other
     _session = import_module("._session", __name__)
     Forgotten, NoServer, Session = _session.Forgotten, _session.NoServer, _session.Session
-    SessionConfig, SessionRun = _session.SessionConfig, _session.SessionRun
+    SessionConfig = import_module("._config", __name__).SessionConfig
+    SessionRun = _session.SessionRun
     SessionSummary, script_session = _session.SessionSummary, _session.script_session
 
 __version__ = "0.22.0"
