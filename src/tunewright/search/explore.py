@@ -83,29 +83,7 @@ def explore(
         _write_study_files(prepared, composed, study.sources())
         if recipe.uses_trainer:
             begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
-        seed = prepared.config.seed
-        search = Search(
-            folder=prepared.folder,
-            goals=prepared.settings.goals,
-            constraints=prepared.constraints,
-            configure=lambda values: run_tree(recipe, prepared, values),
-            seeds=range(seed, seed + prepared.config.study.seeds),
-            last_step=prepared.config.training.epochs,
-            total=prepared.config.study.trials,
-            pruner=pruner(
-                prepared.config.study.pruner,
-                prepared.config.training.epochs,
-                prepared.settings.direction,
-            ),
-            executor=prepared.config.executor,
-            timeout=prepared.config.study.timeout,
-            closing=final_stage_cost(recipe, composed, prepared, machine),
-            budget=budget,
-            patience=prepared.config.study.patience,
-            max_failures=prepared.config.study.max_failures,
-            target=prepared.config.study.target,
-            audit_pruning=prepared.config.study.audit_pruning,
-        )
+        search = _search(recipe, composed, prepared, machine, budget)
         loop = StudyLoop(study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
         try:
@@ -156,6 +134,39 @@ def explore(
         if lease is not None:
             lease.release()
         study.close()
+
+
+def _search(
+    recipe: Recipe,
+    composed: Composition,
+    prepared: PreparedStudy,
+    machine: Share,
+    budget: Budget | None,
+) -> Search:
+    """Return the parameters of the search from its configuration."""
+    seed = prepared.config.seed
+    return Search(
+        folder=prepared.folder,
+        goals=prepared.settings.goals,
+        constraints=prepared.constraints,
+        configure=lambda values: run_tree(recipe, prepared, values),
+        seeds=range(seed, seed + prepared.config.study.seeds),
+        last_step=prepared.config.training.epochs,
+        total=prepared.config.study.trials,
+        pruner=pruner(
+            prepared.config.study.pruner,
+            prepared.config.training.epochs,
+            prepared.settings.direction,
+        ),
+        executor=prepared.config.executor,
+        timeout=prepared.config.study.timeout,
+        closing=final_stage_cost(recipe, composed, prepared, machine),
+        budget=budget,
+        patience=prepared.config.study.patience,
+        max_failures=prepared.config.study.max_failures,
+        target=prepared.config.study.target,
+        audit_pruning=prepared.config.study.audit_pruning,
+    )
 
 
 def _epochs(recipe: Recipe, composed: Composition, prepared: PreparedStudy) -> int:
