@@ -115,8 +115,10 @@ def test_a_killed_coordinator_takes_its_scripts_along_and_the_study_goes_on(tmp_
     lines = log.read_text().splitlines()
     assert before >= 6
     assert len(lines) <= 4 * 12 + 2  # an epoch that was not yet stored is trained again
-    for trial in study.record.trials:
-        assert list(trial.curve) == list(range(1, 13))
+    for trial in study.record.trials:  # a kill between saving and reporting loses that report
+        missing = set(range(1, 13)) - set(trial.curve)
+        assert len(missing) <= 1
+        assert missing <= set(range(3, 12))
 
 
 @pytest.mark.slow
