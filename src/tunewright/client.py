@@ -108,6 +108,7 @@ def report(
     }
     if int(os.environ.get("RANK") or 0) == 0:
         trial.tell({"step": None if step is None else int(step), "metrics": numbers})
+    trial.count(step)
     if should_stop():
         raise Stop(0)
 
@@ -167,6 +168,7 @@ class _Trial:
     def __init__(self, file: str) -> None:
         self.told: dict[str, Any] = {}
         self._descriptor, self._checked, self._asked = -1, 0.0, set[str]()
+        self._step = self._after = 0  # reported last; after which a request is known to hold
         if file:
             try:
                 with open(file, encoding="utf-8") as stream:  # noqa: PTH123 (imports pathlib)
@@ -188,6 +190,10 @@ class _Trial:
         if self.told:
             os.write(self._descriptor, (json.dumps(line) + "\n").encode())
 
+    def count(self, step: int | None) -> None:
+        """Note a reported step; requests may hold after one only."""
+        self._step = self._step + 1 if step is None else int(step)
+
     def asked(self, name: str) -> None:
         if name not in self._asked:
             self._asked.add(name)
@@ -195,7 +201,8 @@ class _Trial:
 
     def request(self) -> str:
         now = time.monotonic()
-        if not self.told or now - self._checked < CHECK_SECONDS:
+        due = now - self._checked >= CHECK_SECONDS or 0 < self._after <= self._step
+        if not self.told or not due:
             return ""
         self._checked = now
         try:
@@ -203,7 +210,9 @@ class _Trial:
                 request = json.load(stream)
         except (OSError, ValueError):
             return ""
-        return str(request["kind"]) if request.get("attempt") == self.told["attempt"] else ""
+        meant = request.get("attempt") == self.told["attempt"]
+        self._after = request.get("after", 0) if meant else 0
+        return str(request["kind"]) if meant and self._after <= self._step else ""
 
 
 def _lay(below: dict[str, Any], above: Mapping[str, Any]) -> None:

@@ -58,13 +58,35 @@ class CmaEsConfig(Section):
     type: Literal["cma_es"] = "cma_es"
 
 
+class CurvesConfig(Section):
+    """A process over configurations and learning curves, which also pauses and promotes trials.
+
+    Trials are trained to the first rung and paused there; one in four goes on from its checkpoint
+    to a rung four times as far, the one whose predicted score at the end is best. It is pruner and
+    sampler in one. startup_trials: random trials before the process proposes any. first_rung:
+    epochs before a trial is paused first (null = a sixteenth of a training, at least one).
+    """
+
+    type: Literal["curves"] = "curves"
+    startup_trials: Count = 10
+    first_rung: Count | None = None
+
+
 class PluginSampler(PluginSection):
     """A sampler of an installed package. options: its keyword arguments."""
 
     group, what = SAMPLERS, "sampler"
 
 
-_Samplers = TpeConfig | RandomConfig | GridConfig | QuasiRandomConfig | GpConfig | CmaEsConfig
+_Samplers = (
+    TpeConfig
+    | RandomConfig
+    | GridConfig
+    | QuasiRandomConfig
+    | GpConfig
+    | CmaEsConfig
+    | CurvesConfig
+)
 if TYPE_CHECKING:
     Sampler = _Samplers | PluginSampler
 else:

@@ -139,11 +139,15 @@ def speaks_of_memory(text: str) -> bool:
 
 @dataclass(frozen=True)
 class EndRequest:
-    """The coordinator's request to a running attempt: pause, prune or cancel."""
+    """The coordinator's request to a running attempt: pause, prune or cancel.
+
+    after: the step that the attempt reports first; 0 for a request that holds at once.
+    """
 
     kind: Literal["pause", "prune", "cancel"]
     attempt: int
     reason: str = ""
+    after: int = 0
 
 
 @dataclass(frozen=True)

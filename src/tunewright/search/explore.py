@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
 from tunewright.config.compose import Composition
+from tunewright.config.study_schema import CurvesConfig
 from tunewright.config.tree import Tree
 from tunewright.executors.executor import Executor
 from tunewright.executors.factory import make_executor
@@ -15,6 +16,7 @@ from tunewright.runs.atomic import write_yaml
 from tunewright.runs.record import StudyRecord
 from tunewright.runs.shared_choice import begin_sharing, read_shared_choice
 from tunewright.search.callbacks import StudyCallback
+from tunewright.search.curves.rungs import default_first_rung
 from tunewright.search.forecast.after_search import final_stage_cost
 from tunewright.search.forecast.budget import Budget
 from tunewright.search.loop.lease import Lease
@@ -84,7 +86,7 @@ def explore(
         if recipe.uses_trainer:
             begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
         search = _search(recipe, composed, prepared, machine, budget)
-        loop = StudyLoop(study, search, watch, lease)
+        loop = _loop(prepared, study, search, watch, lease)
         executor = make_executor(recipe, prepared.config, machine, loop.poll)
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
@@ -134,6 +136,27 @@ def explore(
         if lease is not None:
             lease.release()
         study.close()
+
+
+def _loop(
+    prepared: PreparedStudy, study: Study, search: Search, watch: StudyCallback, lease: Lease
+) -> StudyLoop:
+    """Return the loop of the sampler: that by learning curves has its own."""
+    sampler = prepared.config.study.sampler
+    if not isinstance(sampler, CurvesConfig):
+        return StudyLoop(study, search, watch, lease)
+    from tunewright.search.curves.curve_search import CurveSearch  # imports SciPy
+    from tunewright.search.loop.curve_loop import CurveLoop
+
+    curves = CurveSearch(
+        study.space,
+        search.last_step,
+        first_rung=sampler.first_rung or default_first_rung(search.last_step),
+        sign=prepared.settings.goals[0].sign,
+        seed=prepared.settings.seed,
+        startup=sampler.startup_trials,
+    )
+    return CurveLoop(study, search, watch, lease, curves)
 
 
 def _search(

@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from tunewright.config import study_schema
 from tunewright.config.apply import set_in, with_values
 from tunewright.config.compose import SHARED, Composition
 from tunewright.config.leaves import open_section
@@ -95,6 +96,10 @@ def prepare(
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
     notices = [*composed.notices, *outweighed_notices(composed)]
+    if study.sampler.type == "curves" and (why := _curves_need(config, first, others)):
+        notices.append(f"{why}: the sampler is tpe here")
+        tpe = study_schema.TpeConfig().model_dump()
+        explore, config = with_values(explore, {"study.sampler": tpe}, recipe.config)
     if not any(path.startswith("study.pruner") for path in (*composed.typed, *composed.written)):
         explore, config = _with_fitting_pruner(recipe, explore, config, notices)
     study = config.study
@@ -195,10 +200,24 @@ def _check_data(recipe: Recipe, tree: Tree, space: Space) -> list[str]:
     return check_before_training(recipe, with_values(tree, read, recipe.config)[1])
 
 
+def _curves_need(config: RunConfig, first: Goal, others: Sequence[Goal]) -> str:
+    """Return why the sampler curves cannot work; empty where it can."""
+    if others:
+        return "the sampler curves has one goal"
+    if first.metric in COSTS:
+        return f"the sampler curves reads curves, and {first.metric} is known only at the end"
+    if config.training.epochs < 2:
+        return "the sampler curves needs trials of two epochs or more"
+    return ""
+
+
 def _with_fitting_pruner(
     recipe: Recipe, explore: Tree, config: RunConfig, notices: list[str]
 ) -> tuple[Tree, RunConfig]:
     """Fit a default pruner to the epochs of the stage; return the stage's configuration."""
+    if config.study.sampler.type == "curves":  # it pauses trials itself
+        none = study_schema.NoPrunerConfig().model_dump()
+        return with_values(explore, {"study.pruner": none}, recipe.config)
     shipped, epochs = config.study.pruner, config.training.epochs
     fitting = shrink_pruner(shipped, epochs)
     if fitting == shipped:

@@ -41,11 +41,13 @@ class Reporter:
         self._polled = 0.0
         self._gpu: GpuSampler | None = None
         self._asked = 0
+        self._step = 0
         self.memory = MemoryPeak()
 
     def begin(self, resumed_from: int) -> None:
         """Record which epoch this attempt starts from; call it before the first report."""
         self._writer = ProgressWriter(self.folder.progress, self.attempt, resumed_from)
+        self._step = resumed_from
         self._gpu, why = open_gpu()
         if why:
             print(why)
@@ -81,7 +83,7 @@ class Reporter:
         )
         self._writer.write(progress)
         self.tracking.log(progress)
-        self._polled = 0.0
+        self._step, self._polled = step, 0.0
         if self._on_report is not None:
             self._on_report()
 
@@ -98,7 +100,8 @@ class Reporter:
         self._polled = now
         if self._on_poll is not None:
             self._on_poll()
-        return self.folder.read_request(self.attempt)
+        request = self.folder.read_request(self.attempt)
+        return None if request is None or request.after > self._step else request
 
     def ask(self, suggest: str = "", fields: Mapping[str, Any] | None = None) -> Mapping[str, Any]:
         """Ask the coordinator and wait for its answer; see `runs.question.Question`.

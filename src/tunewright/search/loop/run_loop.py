@@ -121,6 +121,10 @@ class RunLoop(ABC, Generic[RunT]):
     def on_cancelled(self, run: RunT) -> None:
         """Receive the end of a run that was cancelled; ignored by default."""
 
+    def parks(self, run: RunT) -> bool:
+        """Return whether a paused run waits until `next_run` returns it again; never by default."""
+        return False
+
     def prepare(self, run: RunT) -> None:
         """Write what the folder of a run needs before an attempt; nothing by default."""
 
@@ -182,7 +186,8 @@ class RunLoop(ABC, Generic[RunT]):
         """Ask all runs to save themselves and end; a request made before takes precedence."""
         for live in self.live:
             folder = live.run.folder
-            if folder.read_request(live.attempt) is None:
+            made = folder.read_request(live.attempt)
+            if made is None or made.after:
                 folder.write_request(EndRequest("pause", live.attempt))
 
     def _run(self) -> Ending:
@@ -250,7 +255,8 @@ class RunLoop(ABC, Generic[RunT]):
             self.memory.learn(run.folder, run.values, outcome)
         paused = outcome is not None and outcome.state == "paused"
         if outcome is None or paused or self.memory.retry_after_oom(run.name, run.folder, outcome):
-            self.waiting.append(run)
+            if not (paused and self.parks(run)):
+                self.waiting.append(run)
             self.on_requeue(run, paused=paused)
         else:
             self.on_end(run, outcome)

@@ -6,6 +6,7 @@ it died are still in the folders, and the same command reads them when it is run
 
 import time
 from collections.abc import Mapping
+from typing import Any
 
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest, Outcome, Progress
@@ -44,6 +45,7 @@ class StudyLoop(RunLoop[TrialRun]):
         self._judged: dict[int, int] = {}  # by trial, the last step that the pruner was asked about
         for trial in list(self._ended.values())[-REMEMBERED:]:
             self.memory.learn(search.folder.trial(trial.number), trial.parameters)
+        self.proposed: Mapping[str, Any] | None = None  # the point that is tried next, if decided
         self._replicates = SeedRuns(search, study, self.memory)
         self._weights = BestWeights(search.folder, record)
         self.early_end = EarlyEnd(search, record)
@@ -108,7 +110,8 @@ class StudyLoop(RunLoop[TrialRun]):
                 self.on_end(run, outcome)
             else:
                 self.waiting.append(run)
-        if begun := [run for run in self.waiting if run.folder.progress.exists()]:
+        started = [run for run in self.waiting if run.folder.progress.exists()]
+        if begun := [run for run in started if not self.parks(run)]:
             numbers = ", ".join(dict.fromkeys(str(run.number) for run in begun))
             self.watch.notice(f"resuming trial {numbers} from the last checkpoint")
 
@@ -134,7 +137,7 @@ class StudyLoop(RunLoop[TrialRun]):
         why = self.early_end.reason
         if not why:
             try:
-                return self.search.runs(*self.study.ask())[0]
+                return self.search.runs(*self.study.ask(self.proposed))[0]
             except SpaceExhausted as error:
                 if self.study.count == 0:
                     raise

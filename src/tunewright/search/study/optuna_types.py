@@ -21,7 +21,7 @@ from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
 from tunewright.runs.record import TrialState as State
 from tunewright.search.storage.database import Settings
 from tunewright.search.study.notes import note_of, system_attributes
-from tunewright.search.study.trial_tags import AUDITED, AVOIDED, GOOD
+from tunewright.search.study.trial_tags import AUDITED, AVOIDED, GOOD, PAUSED
 from tunewright.spaces.domain import (
     Categorical,
     Domain,
@@ -79,6 +79,7 @@ OWN_ATTRIBUTES = (
     AVOIDED,
     GOOD,
     AUDITED,
+    PAUSED,
     "dropped_trial",
 )
 """User attributes of trials that are not metrics."""

@@ -46,7 +46,7 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
     Raises ConfigError or SpaceError where it cannot work.
     """
     conditional = [p.path for p in space.parameters if p.when]
-    if space.define_by_run and study.sampler.type in (*SEQUENCES, "cma_es"):
+    if space.define_by_run and study.sampler.type in (*SEQUENCES, "cma_es", "curves"):
         raise ConfigError(
             f"the sampler {study.sampler.type} of an objective that suggests its own parameters",
             expected="tpe, random or gp, since nobody knows the parameters before the first trial",
@@ -72,6 +72,12 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
                     "trial has them; tpe models conditional parameters"
                 )
             return notices
+        case study_schema.CurvesConfig() if study.pruner.type != "none":
+            raise ConfigError(
+                f"the sampler curves together with the pruner {study.pruner.type}",
+                expected="one of them: curves pauses trials itself, and goes on with the best ones",
+                remedy="Leave study.pruner out, or use study.sampler.type=tpe.",
+            )
         case study_schema.CmaEsConfig():
             if goals > 1:
                 raise ConfigError(
@@ -159,6 +165,20 @@ def gp(
 
     torch.set_num_threads(1)  # tiny products; leave the cores to the workers
     return GPSampler(n_startup_trials=startup_trials, seed=seed, warn_independent_sampling=False)
+
+
+@SAMPLERS
+def curves(
+    _space: Space,
+    seed: int,
+    _stored: Sequence[FrozenTrial],
+    /,
+    *,
+    startup_trials: int = 10,
+    first_rung: int | None = None,
+) -> BaseSampler:
+    """Draw the points that the process does not propose; see `search.curves`."""
+    return RandomSampler(seed=seed)
 
 
 @SAMPLERS

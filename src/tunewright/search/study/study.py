@@ -49,7 +49,7 @@ from tunewright.search.study.samplers import (
     scores_to_learn,
     sequence,
 )
-from tunewright.search.study.trial_tags import AUDITED, GOOD, is_good, marks
+from tunewright.search.study.trial_tags import AUDITED, GOOD, PAUSED, is_good, marks
 from tunewright.search.study.trial_writer import writer
 from tunewright.spaces.advice import good_points
 from tunewright.spaces.points import grid, identity, is_finite
@@ -126,12 +126,15 @@ class Study:
         points = good_points(space).items()
         self._good = deque(values for name, values in points if name not in begun)
 
-    def ask(self) -> tuple[int, dict[str, Any]]:
+    def ask(self, proposed: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Return the number and parameters of a new trial, which is already stored as running.
 
-        Raises SpaceExhausted when no point is left to try.
+        proposed: the point to try, instead of one from the sampler; the defaults and the good
+        combinations come before it. Raises SpaceExhausted when no point is left to try.
         """
         values, view_trial = self._next_fixed_point(), None
+        if values is None and proposed is not None:
+            values = dict(proposed)
         if values is None:
             try:
                 values, view_trial = self._sample()
@@ -155,6 +158,11 @@ class Study:
         self.count += 1
         return number, values
 
+    def is_new(self, values: Mapping[str, Any]) -> bool:
+        """Return whether a point is allowed, and no trial has had it."""
+        untried = identity(self.space, values) not in self._tried
+        return untried and self.space.broken_rule(values) is None
+
     def reachable(self, total: int) -> int:
         """Return how many trials the study can have, at most `total`; a finite space has an end."""
         left = points_left(self.settings, self.space, self._tried, most=total - self.count)
@@ -177,8 +185,11 @@ class Study:
 
     def mark_audited(self, number: int, step: int) -> None:
         """Store that a trial runs on that would have been pruned after a step."""
-        with storage_errors(self.url):
-            self._writer.mark(self._trial_ids[number], AUDITED, step)
+        self._mark(number, AUDITED, step)
+
+    def mark_paused(self, number: int, text: str) -> None:
+        """Store where a trial is paused, such as `at 3 of 52`; empty when it goes on."""
+        self._mark(number, PAUSED, text)
 
     def tell(self, trial: Trial) -> None:
         """Store the end of a trial.
@@ -229,6 +240,10 @@ class Study:
     def close(self) -> None:
         """Close the database."""
         close_storage(self.url, self._storage)
+
+    def _mark(self, number: int, key: str, value: Any) -> None:
+        with storage_errors(self.url):
+            self._writer.mark(self._trial_ids[number], key, value)
 
     def _tried_good_names(self, stored: Sequence[FrozenTrial]) -> set[str]:
         """Return the names of the good combinations that trials of this study have tried."""

@@ -16,6 +16,9 @@ GOOD = "good"
 AUDITED = "audited"
 """User attribute of a trial that ran on although it would have been pruned: the step."""
 
+PAUSED = "paused"
+"""User attribute of a trial that waits at a rung: where, as `at 3 of 52`; empty once it goes on."""
+
 
 def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:
     """Return the tag attributes of a trial with these values; empty for most."""

@@ -1,0 +1,1 @@
+"""A search that reads learning curves: which trial goes on, and which configuration starts next."""

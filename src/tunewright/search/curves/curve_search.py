@@ -1,0 +1,299 @@
+"""Decide what a free worker does: go on with a paused trial, or start a new configuration.
+
+Trials are trained to the first rung and paused there. A quarter of each rung goes on to the next
+one, those whose predicted score at the end is best; new configurations are those with the best
+upper confidence bound at the end, with a random weight on what is not known. Sources: Jamieson &
+Talwalkar 2016 (successive halving), Li et al. 2020 (its asynchronous form), Swersky et al. 2014
+(a process over configurations and time), Srinivas et al. 2010 (upper confidence bounds).
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from tunewright.search.curves.encoding import Encoder
+from tunewright.search.curves.model import Array, CurveModel, Observations, log_progress
+from tunewright.search.curves.rungs import FACTOR, rung_steps
+from tunewright.search.curves.scores import ScoreScale
+from tunewright.spaces.domain import Categorical
+from tunewright.spaces.space import Space
+
+WEIGHT = 6.0
+"""Mean weight of a standard deviation in the confidence bound; each proposal draws its own."""
+RANDOM_SHARE = 0.1
+"""Of the new configurations that are drawn at random all the same."""
+UNIFORM, NEAR = 120, 280
+"""Candidates drawn from the whole space, and near the trials that are predicted to be best."""
+PARENTS = 5
+"""Trials near which candidates are drawn."""
+FINISHERS = 3
+"""Trials that are trained to the end, at least, when no further one may start."""
+TRIES = 20
+"""Candidates that are looked at, best first, for one that no trial has had."""
+LEARNED, BEST_LEARNED = 140, 70
+"""Observations from which hyper-parameters are learned at most; the best among them."""
+CONDITIONED = 280
+"""Observations that predictions are made from at most."""
+GROWTH = 1.25
+"""Growth of the observations after which hyper-parameters are learned again."""
+
+State = Literal["running", "paused", "ended"]
+
+
+@dataclass(frozen=True)
+class CurveTrial:
+    """A trial as the search sees it.
+
+    curve: scores by step. target: the step that it trains to, or has trained to. length: its last
+    step, where trainings differ in length. state: `paused` at its target, or `ended` for good.
+    feasible: false where it ran out of memory, diverged, or violates a constraint.
+    """
+
+    number: int
+    values: Mapping[str, Any]
+    curve: Mapping[int, float]
+    target: int
+    length: int
+    state: State
+    feasible: bool = True
+
+
+@dataclass(frozen=True)
+class Start:
+    """Start a trial and train it to a step. values: of its parameters; None for a random point."""
+
+    values: Mapping[str, Any] | None
+    target: int
+
+
+@dataclass(frozen=True)
+class GoOn:
+    """Go on with a paused trial, to a step."""
+
+    number: int
+    target: int
+
+
+class CurveSearch:
+    """The decisions of one search; they follow from its trials alone, and from the seed.
+
+    sign: 1 where more is better, else -1. first_rung: the step at which trials are paused first.
+    startup: trials that start at random before the model proposes any.
+    """
+
+    def __init__(
+        self,
+        space: Space,
+        last_step: int,
+        *,
+        first_rung: int,
+        sign: float = 1.0,
+        seed: int = 0,
+        startup: int = 10,
+    ) -> None:
+        self._space, self._sign, self._seed, self._startup = space, sign, seed, startup
+        self.rungs = rung_steps(last_step, first_rung)
+        self._encoder = Encoder(space)
+        self._encoded: dict[int, Array] = {}
+        self._model = CurveModel(self._encoder.groups)
+        self._learned_from = 0
+
+    def decide(
+        self,
+        trials: Sequence[CurveTrial],
+        is_new: Callable[[Mapping[str, Any]], bool],
+        *,
+        may_start: bool = True,
+    ) -> Start | GoOn | None:
+        """Return what comes next; None where nothing is left to do while others run.
+
+        is_new: whether a point is allowed and no trial has had it. may_start: whether the study may
+        have another trial; without, paused trials go on by their quota, and then the best of them
+        until a few are trained to the end.
+        """
+        if may_start and len(trials) < self._startup:
+            return Start(None, self.rungs[0])
+        rng = np.random.default_rng([self._seed, len(trials), sum(len(t.curve) for t in trials)])
+        scale = self._condition(trials, rng)
+        if scale is None:
+            return Start(None, self.rungs[0]) if may_start else self._finisher(trials, {})
+        ends = self._predicted_ends(trials)
+        if (further := self._promotion(trials, ends)) is not None:
+            return further
+        if not may_start:
+            return self._finisher(trials, ends)
+        values = None if rng.random() < RANDOM_SHARE else self._propose(trials, ends, is_new, rng)
+        return Start(values, self.rungs[0])
+
+    def _promotion(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
+        """Return the best trial of the highest rung from which too few have gone on."""
+        for step, following in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
+            members = [t for t in trials if _reached(t, step)]
+            promoted = [t for t in members if t.target > step]
+            if len(promoted) >= len(members) // FACTOR:
+                continue
+            rest = [t for t in members if t.target <= step and t.state == "paused"]
+            if rest:
+                best = max(rest, key=lambda t: (ends.get(t.number, -np.inf), -t.number))
+                return GoOn(best.number, min(following, best.length))
+        return None
+
+    def _finisher(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
+        """Return the best paused trial while too few have reached their end, or are on the way."""
+        paused = [t for t in trials if t.state == "paused"]
+        finishing = sum(t.target >= t.length and t.feasible for t in trials)
+        if not paused or finishing >= FINISHERS:
+            return None
+        best = max(paused, key=lambda t: (ends.get(t.number, -np.inf), t.target, -t.number))
+        return GoOn(best.number, best.length)
+
+    def _condition(
+        self, trials: Sequence[CurveTrial], rng: np.random.Generator
+    ) -> ScoreScale | None:
+        """Give the model what is known; return the scale of scores, None where nothing is."""
+        scale = ScoreScale([self._sign * v for t in trials for v in t.curve.values()])
+        rows = [row for trial in trials for row in self._observed(trial, scale)]
+        if len(rows) < 2:
+            return None
+        data = self._observations(rows)
+        scale.standardise(data.z)
+        data = Observations(data.x, data.t, data.trial, scale.standardised(data.z))
+        if self._learned_from == 0 or len(data) >= GROWTH * self._learned_from:
+            self._learned_from = len(data)
+            self._model.learn(data.take(_for_learning(data, rng)))
+        early = np.array([step <= self.rungs[0] for _, step, _ in rows])
+        data = data.take(_for_conditioning(data, early))
+        self._model.condition(data)
+        if (pending := self._pending(trials)) is not None:
+            believed, _ = self._model.predict(pending.x, pending.t, pending.trial)
+            self._model.condition(
+                Observations(
+                    np.concatenate([data.x, pending.x]),
+                    np.concatenate([data.t, pending.t]),
+                    np.concatenate([data.trial, pending.trial]),
+                    np.concatenate([data.z, believed]),
+                )
+            )
+        return scale
+
+    def _observed(
+        self, trial: CurveTrial, scale: ScoreScale
+    ) -> Iterable[tuple[CurveTrial, int, float]]:
+        """Yield what a trial has shown at the rungs: itself, the step, and the mapped score."""
+        steps = sorted(trial.curve)
+        last = -1
+        for rung in self.rungs:
+            step = max((s for s in steps if s <= min(rung, trial.length)), default=-1)
+            if step > last and _reached(trial, rung):
+                last = step
+                yield trial, step, scale.mapped(self._sign * trial.curve[step])
+        if not trial.feasible and last < trial.length:
+            yield trial, trial.length, scale.worst
+
+    def _observations(self, rows: Sequence[tuple[CurveTrial, int, float]]) -> Observations:
+        return Observations(
+            np.array([self._encode(trial) for trial, _, _ in rows]),
+            np.array([log_progress(max(step, 0.5), trial.length) for trial, step, _ in rows]),
+            np.array([trial.number for trial, _, _ in rows], dtype=np.intp),
+            np.array([z for _, _, z in rows]),
+        )
+
+    def _pending(self, trials: Sequence[CurveTrial]) -> Observations | None:
+        """Return where the running trials will be next, without their scores."""
+        running = [t for t in trials if t.state == "running" and not _reached(t, t.target)]
+        rows = [(trial, trial.target, 0.0) for trial in running]
+        return self._observations(rows) if rows else None
+
+    def _encode(self, trial: CurveTrial) -> Array:
+        if trial.number not in self._encoded:
+            self._encoded[trial.number] = self._encoder.encode(trial.values)
+        return self._encoded[trial.number]
+
+    def _predicted_ends(self, trials: Sequence[CurveTrial]) -> dict[int, float]:
+        """Return the predicted score at the end of each trial's training, by number."""
+        known = [t for t in trials if t.curve and t.feasible]
+        if not known:
+            return {}
+        x = np.array([self._encode(t) for t in known])
+        numbers = np.array([t.number for t in known], dtype=np.intp)
+        means, _ = self._model.predict(x, np.zeros(len(known)), numbers)
+        return {t.number: float(mean) for t, mean in zip(known, means, strict=True)}
+
+    def _propose(
+        self,
+        trials: Sequence[CurveTrial],
+        ends: Mapping[int, float],
+        is_new: Callable[[Mapping[str, Any]], bool],
+        rng: np.random.Generator,
+    ) -> Mapping[str, Any] | None:
+        """Return the new point with the best upper confidence bound; None where none is new."""
+        best = sorted((t for t in trials if t.number in ends), key=lambda t: -ends[t.number])
+        parents = [self._encoder.fractions(t.values) for t in best[:PARENTS]]
+        points = [self._encoder.point(self._uniform(rng)) for _ in range(UNIFORM)]
+        points += [
+            self._encoder.point(self._near(parents[i % len(parents)], rng))
+            for i in range(NEAR if parents else 0)
+        ]
+        x = np.array([self._encoder.encode(point) for point in points])
+        means, deviations = self._model.predict(
+            x, np.zeros(len(x)), np.full(len(x), -1, dtype=np.intp)
+        )
+        bound = means + WEIGHT * rng.standard_exponential() * deviations
+        feasible = np.array([t.feasible for t in trials])
+        if not feasible.all():
+            tried = np.array([self._encode(t) for t in trials])
+            refused = self._model.feasibility(x, tried, feasible) < 0
+            bound = np.where(refused, bound - 1e6, bound)
+        ranked = (points[i] for i in np.argsort(-bound, kind="stable")[:TRIES])
+        return next((point for point in ranked if is_new(point)), None)
+
+    def _uniform(self, rng: np.random.Generator) -> dict[str, float]:
+        return {p.path: float(rng.random()) for p in self._space.parameters}
+
+    def _near(self, parent: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
+        """Return the places of a point near another: some coordinates move, by one scale."""
+        count = len(self._space.parameters)
+        spread = 0.3 * 10.0 ** (-1.2 * rng.random())
+        moved: dict[str, float] = {}
+        for parameter in self._space.parameters:
+            place = parent.get(parameter.path)
+            if place is None:
+                moved[parameter.path] = float(rng.random())
+            elif isinstance(parameter.domain, Categorical):
+                moved[parameter.path] = float(rng.random()) if rng.random() < 1 / count else place
+            elif rng.random() < max(0.5, 2 / count):
+                moved[parameter.path] = _reflected(place + spread * float(rng.standard_normal()))
+            else:
+                moved[parameter.path] = place
+        return moved
+
+
+def _reached(trial: CurveTrial, step: int) -> bool:
+    """Return whether a trial has been trained to a step, or to its own end before it."""
+    return max(trial.curve, default=0) >= min(step, trial.length)
+
+
+def _for_learning(data: Observations, rng: np.random.Generator) -> npt.NDArray[np.intp]:
+    """Return the rows to learn hyper-parameters from: the best ones, and others at random."""
+    if len(data) <= LEARNED:
+        return np.arange(len(data))
+    order = np.argsort(-data.z, kind="stable")
+    others = rng.choice(order[BEST_LEARNED:], LEARNED - BEST_LEARNED, replace=False)
+    return np.sort(np.concatenate([order[:BEST_LEARNED], others]))
+
+
+def _for_conditioning(data: Observations, early: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
+    """Return the rows to predict from: late ones first, then good ones, then the newest."""
+    if len(data) <= CONDITIONED:
+        return np.arange(len(data))
+    good = data.z >= np.quantile(data.z, 0.6)
+    order = np.lexsort((-np.arange(len(data)), ~good, early))
+    return np.sort(order[:CONDITIONED])
+
+
+def _reflected(place: float) -> float:
+    place = abs(place) % 2.0
+    return 2.0 - place if place > 1.0 else place

@@ -1,0 +1,138 @@
+"""The loop of a search that pauses trials at rungs and goes on with the promising ones."""
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+from tunewright.runs.record import EndRequest, Outcome, Trial
+from tunewright.search.callbacks import StudyCallback
+from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start
+from tunewright.search.loop.lease import Lease
+from tunewright.search.loop.run_loop import Live
+from tunewright.search.loop.study_loop import StudyLoop
+from tunewright.search.loop.trial_runs import Search, TrialRun
+from tunewright.search.study.study import Study
+
+
+class CurveLoop(StudyLoop):
+    """One session of a search by learning curves.
+
+    A trial that has reached its rung is paused with its whole state, and takes no worker. In the
+    storage it stays RUNNING, with the user attribute `paused`. When the study has all its trials
+    and enough of them are trained to the end, those that still wait end as pruned.
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        search: Search,
+        watch: StudyCallback,
+        lease: Lease,
+        curves: CurveSearch,
+    ) -> None:
+        super().__init__(study, search, watch, lease)
+        self._curves = curves
+        self._imported = [t for t in study.record().trials if t.imported_from]
+        self._parked: dict[int, TrialRun] = {}
+        self._targets: dict[int, int] = {}
+        self._nothing_for: object = None  # the state of the trials for which nothing was to be done
+
+    @property
+    def unfinished_trials(self) -> list[int]:
+        """Trials that were begun and wait to be resumed."""
+        return sorted({*super().unfinished_trials, *self._parked})
+
+    def on_begin(self) -> None:
+        """Restore running trials; those that wait at a rung are set apart."""
+        super().on_begin()
+        self._parked = {run.number: run for run in self.waiting if self.parks(run)}
+        self.waiting = [run for run in self.waiting if run.number not in self._parked]
+
+    def next_run(self) -> TrialRun | None:
+        """Return a paused run that goes on, or the first run of a new trial."""
+        if self.early_end.reason:
+            super().next_run()  # says why
+            self._end_parked()
+            return None
+        trials = sorted(self._trials(), key=lambda trial: trial.number)
+        if trials == self._nothing_for:
+            return None
+        may_start = self.study.count < self._total
+        match self._curves.decide(trials, self.study.is_new, may_start=may_start):
+            case GoOn(number, target):
+                self._targets[number] = target
+                self.study.mark_paused(number, "")
+                return self._parked.pop(number)
+            case Start(values, target):
+                self.proposed = values
+                if (run := super().next_run()) is None:
+                    return self.next_run()  # the space is used up, which sets the total
+                self._targets[run.number] = target
+                return run
+        self._nothing_for = trials
+        self._end_parked()
+        return None
+
+    def on_start(self, live: Live[TrialRun]) -> None:
+        """Ask the run to pause after its rung."""
+        super().on_start(live)
+        target = self._target(live.run.number)
+        if live.run.first and target < self.search.last_step:
+            live.run.folder.write_request(EndRequest("pause", live.attempt, after=target))
+
+    def parks(self, run: TrialRun) -> bool:
+        """Return whether a paused run has reached its rung."""
+        target = self._target(run.number)
+        reached = max(self.study.curves[run.number], default=0) >= target
+        return run.first and reached and target < self.search.last_step
+
+    def on_requeue(self, run: TrialRun, *, paused: bool) -> None:
+        """Set a run that has reached its rung apart."""
+        super().on_requeue(run, paused=paused)
+        if paused and self.parks(run):
+            self._parked[run.number] = run
+            self.study.mark_paused(run.number, self._place(run))
+
+    def _target(self, number: int) -> int:
+        """Return the step that a trial trains to; one of an earlier session, the next rung."""
+        if number not in self._targets:
+            step = max(self.study.curves[number], default=0)
+            self._targets[number] = next(r for r in self._curves.rungs if r >= step)
+        return self._targets[number]
+
+    def _place(self, run: TrialRun) -> str:
+        step = max(self.study.curves[run.number], default=0)
+        return f"at {step} of {self.search.last_step}"
+
+    def _end_parked(self) -> None:
+        """End the trials that wait at a rung, once no run is left that could make them go on."""
+        if self.live or self.waiting:
+            return
+        for run in sorted(self._parked.values(), key=lambda run: run.number):
+            paused = run.folder.read_outcome() or Outcome("paused", run.folder.attempt)
+            reason = f"paused {self._place(run)}; others were predicted to end better"
+            self.on_end(run, replace(paused, state="pruned", reason=reason))
+        self._parked.clear()
+
+    def _trials(self) -> Iterator[CurveTrial]:
+        last, curves = self.search.last_step, self.study.curves
+        for trial in (*self._imported, *self._ended.values()):
+            yield _ended(trial, last)
+        begun = {live.run.number: live.run for live in self.live}
+        begun |= {run.number: run for run in self.waiting}
+        for number, run in begun.items():
+            curve, target = dict(curves[number]), self._target(number)
+            yield CurveTrial(number, run.values, curve, target, last, "running")
+        for number, run in self._parked.items():
+            curve = dict(curves[number])
+            yield CurveTrial(number, run.values, curve, self._target(number), last, "paused")
+
+
+def _ended(trial: Trial, last: int) -> CurveTrial:
+    """Return a trial that has ended as the search sees it; one without a curve has its score."""
+    curve = dict(trial.curve)
+    if not curve and trial.score is not None:
+        curve = {last: trial.score}
+    reached = max(curve, default=0)
+    length = reached if trial.state == "done" and reached else last  # stopped early by itself
+    feasible = trial.state != "infeasible"
+    return CurveTrial(trial.number, trial.parameters, curve, reached, length, "ended", feasible)
