@@ -56,6 +56,8 @@ class Space:
 
         A condition on a parameter that does not exist itself does not hold.
         """
+        if not parameter.when:
+            return True
         known = self._with_fixed(values)
         return all(c.path in known and c.holds(known[c.path]) for c in parameter.when)
 

@@ -8,7 +8,7 @@ Talwalkar 2016 (successive halving), Li et al. 2020 (its asynchronous form), Swe
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tunewright.search.curves.encoding import Encoder
 from tunewright.search.curves.model import Array, CurveModel, Observations, log_progress
 from tunewright.search.curves.rungs import FACTOR, rung_steps
-from tunewright.search.curves.scores import ScoreScale
+from tunewright.search.curves.scores import ScoreScale, standardised
 from tunewright.spaces.domain import Categorical
 from tunewright.spaces.space import Space
 
@@ -82,6 +82,9 @@ class CurveSearch:
 
     sign: 1 where more is better, else -1. first_rung: the step at which trials are paused first.
     startup: trials that start at random before the model proposes any.
+
+    failure: why the model could not be computed the last time, when trials were ranked by their
+    last scores and points drawn at random instead; empty as a rule.
     """
 
     def __init__(
@@ -97,9 +100,11 @@ class CurveSearch:
         self._space, self._sign, self._seed, self._startup = space, sign, seed, startup
         self.rungs = rung_steps(last_step, first_rung)
         self._encoder = Encoder(space)
+        self._is_choice = np.array([isinstance(p.domain, Categorical) for p in space.parameters])
         self._encoded: dict[int, Array] = {}
         self._model = CurveModel(self._encoder.groups)
         self._learned_from = 0
+        self.failure = ""
 
     def decide(
         self,
@@ -117,15 +122,19 @@ class CurveSearch:
         if may_start and len(trials) < self._startup:
             return Start(None, self.rungs[0])
         rng = np.random.default_rng([self._seed, len(trials), sum(len(t.curve) for t in trials)])
-        scale = self._condition(trials, rng)
-        if scale is None:
-            return Start(None, self.rungs[0]) if may_start else self._finisher(trials, {})
-        ends = self._predicted_ends(trials)
+        try:
+            ends = self._predicted_ends(trials) if self._condition(trials, rng) else {}
+        except (np.linalg.LinAlgError, ValueError) as error:
+            self.failure = str(error) or type(error).__name__
+            ends = {}
+        modelled = bool(ends)
+        ends = ends or {t.number: self._sign * _last(t) for t in trials if t.curve}
         if (further := self._promotion(trials, ends)) is not None:
             return further
         if not may_start:
             return self._finisher(trials, ends)
-        values = None if rng.random() < RANDOM_SHARE else self._propose(trials, ends, is_new, rng)
+        drawn = not modelled or rng.random() < RANDOM_SHARE
+        values = None if drawn else self._propose(trials, ends, is_new, rng)
         return Start(values, self.rungs[0])
 
     def _promotion(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
@@ -150,17 +159,14 @@ class CurveSearch:
         best = max(paused, key=lambda t: (ends.get(t.number, -np.inf), t.target, -t.number))
         return GoOn(best.number, best.length)
 
-    def _condition(
-        self, trials: Sequence[CurveTrial], rng: np.random.Generator
-    ) -> ScoreScale | None:
-        """Give the model what is known; return the scale of scores, None where nothing is."""
+    def _condition(self, trials: Sequence[CurveTrial], rng: np.random.Generator) -> bool:
+        """Give the model what is known; return whether that is enough to predict from."""
         scale = ScoreScale([self._sign * v for t in trials for v in t.curve.values()])
         rows = [row for trial in trials for row in self._observed(trial, scale)]
         if len(rows) < 2:
-            return None
+            return False
         data = self._observations(rows)
-        scale.standardise(data.z)
-        data = Observations(data.x, data.t, data.trial, scale.standardised(data.z))
+        data = replace(data, z=standardised(data.z))
         if self._learned_from == 0 or len(data) >= GROWTH * self._learned_from:
             self._learned_from = len(data)
             self._model.learn(data.take(_for_learning(data, rng)))
@@ -169,15 +175,8 @@ class CurveSearch:
         self._model.condition(data)
         if (pending := self._pending(trials)) is not None:
             believed, _ = self._model.predict(pending.x, pending.t, pending.trial)
-            self._model.condition(
-                Observations(
-                    np.concatenate([data.x, pending.x]),
-                    np.concatenate([data.t, pending.t]),
-                    np.concatenate([data.trial, pending.trial]),
-                    np.concatenate([data.z, believed]),
-                )
-            )
-        return scale
+            self._model.condition(data.joined(replace(pending, z=believed)))
+        return True
 
     def _observed(
         self, trial: CurveTrial, scale: ScoreScale
@@ -231,12 +230,10 @@ class CurveSearch:
     ) -> Mapping[str, Any] | None:
         """Return the new point with the best upper confidence bound; None where none is new."""
         best = sorted((t for t in trials if t.number in ends), key=lambda t: -ends[t.number])
-        parents = [self._encoder.fractions(t.values) for t in best[:PARENTS]]
-        points = [self._encoder.point(self._uniform(rng)) for _ in range(UNIFORM)]
-        points += [
-            self._encoder.point(self._near(parents[i % len(parents)], rng))
-            for i in range(NEAR if parents else 0)
-        ]
+        parents = np.array([self._encoder.places(t.values) for t in best[:PARENTS]])
+        uniform = rng.random((UNIFORM, len(self._space.parameters)))
+        places = np.concatenate([uniform, self._near(parents[np.arange(NEAR) % len(parents)], rng)])
+        points = [self._encoder.point(row) for row in places]
         x = np.array([self._encoder.encode(point) for point in points])
         means, deviations = self._model.predict(
             x, np.zeros(len(x)), np.full(len(x), -1, dtype=np.intp)
@@ -250,30 +247,29 @@ class CurveSearch:
         ranked = (points[i] for i in np.argsort(-bound, kind="stable")[:TRIES])
         return next((point for point in ranked if is_new(point)), None)
 
-    def _uniform(self, rng: np.random.Generator) -> dict[str, float]:
-        return {p.path: float(rng.random()) for p in self._space.parameters}
+    def _near(self, parents: Array, rng: np.random.Generator) -> Array:
+        """Return a point near each parent: some coordinates move, by one scale for each point.
 
-    def _near(self, parent: Mapping[str, float], rng: np.random.Generator) -> dict[str, float]:
-        """Return the places of a point near another: some coordinates move, by one scale."""
-        count = len(self._space.parameters)
-        spread = 0.3 * 10.0 ** (-1.2 * rng.random())
-        moved: dict[str, float] = {}
-        for parameter in self._space.parameters:
-            place = parent.get(parameter.path)
-            if place is None:
-                moved[parameter.path] = float(rng.random())
-            elif isinstance(parameter.domain, Categorical):
-                moved[parameter.path] = float(rng.random()) if rng.random() < 1 / count else place
-            elif rng.random() < max(0.5, 2 / count):
-                moved[parameter.path] = _reflected(place + spread * float(rng.standard_normal()))
-            else:
-                moved[parameter.path] = place
-        return moved
+        A choice is drawn again once in as many times as there are parameters.
+        """
+        count = parents.shape[1]
+        spread = 0.3 * 10.0 ** (-1.2 * rng.random((len(parents), 1)))
+        moved = np.abs(parents + spread * rng.standard_normal(parents.shape)) % 2.0
+        moved = np.where(moved > 1.0, 2.0 - moved, moved)
+        share = np.where(self._is_choice, 1 / count, max(0.5, 2 / count))
+        moves = rng.random(parents.shape) < share
+        anywhere = rng.random(parents.shape)
+        found = np.where(moves, np.where(self._is_choice, anywhere, moved), parents)
+        return np.where(np.isnan(parents), anywhere, found)
 
 
 def _reached(trial: CurveTrial, step: int) -> bool:
     """Return whether a trial has been trained to a step, or to its own end before it."""
     return max(trial.curve, default=0) >= min(step, trial.length)
+
+
+def _last(trial: CurveTrial) -> float:
+    return trial.curve[max(trial.curve)]
 
 
 def _for_learning(data: Observations, rng: np.random.Generator) -> npt.NDArray[np.intp]:
@@ -292,8 +288,3 @@ def _for_conditioning(data: Observations, early: npt.NDArray[np.bool_]) -> npt.N
     good = data.z >= np.quantile(data.z, 0.6)
     order = np.lexsort((-np.arange(len(data)), ~good, early))
     return np.sort(order[:CONDITIONED])
-
-
-def _reflected(place: float) -> float:
-    place = abs(place) % 2.0
-    return 2.0 - place if place > 1.0 else place

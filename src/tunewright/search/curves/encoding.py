@@ -13,12 +13,13 @@ from tunewright.spaces.space import Space
 
 Vector = npt.NDArray[np.float64]
 
+_BELOW_ONE = math.nextafter(1.0, 0.0)
 ABSENT = 0.5
 """Coordinate of a parameter that a point does not have."""
 
 
 class Encoder:
-    """Maps points of a space to vectors, and back by the fractions of their parameters.
+    """Maps points of a space to vectors, and to the places of their values, and those back.
 
     A number becomes its place in [0, 1] on its domain's scale. A categorical becomes a one-hot
     block divided by sqrt(2), so that two choices are one unit apart. A parameter with conditions
@@ -30,7 +31,7 @@ class Encoder:
     """
 
     def __init__(self, space: Space) -> None:
-        self.space = space
+        self.space, self._paths = space, [p.path for p in space.parameters]
         groups: list[int] = []
         for parameter in space.parameters:
             group = max(groups, default=-1) + 1
@@ -57,17 +58,17 @@ class Encoder:
                 row.append(float(given))
         return np.array(row)
 
-    def fractions(self, values: Mapping[str, Any]) -> dict[str, float]:
-        """Return the place of each value in its domain, from 0 to 1."""
-        return {
-            path: fraction(self.space[path].domain, value)
-            for path, value in values.items()
-            if path in self.space
-        }
+    def places(self, values: Mapping[str, Any]) -> Vector:
+        """Return the place of each parameter's value in its domain; NaN for one without a value."""
+        parameters = self.space.parameters
+        return np.array(
+            [fraction(p.domain, values[p.path]) if p.path in values else np.nan for p in parameters]
+        )
 
-    def point(self, fractions: Mapping[str, float]) -> dict[str, Any]:
-        """Return the point at these places; a parameter that they lack takes its middle."""
-        return self.space.draw(lambda p: at(p.domain, min(fractions.get(p.path, 0.5), 1 - 1e-12)))
+    def point(self, places: Vector) -> dict[str, Any]:
+        """Return the point whose parameters have these places, each in [0, 1]."""
+        place_of = dict(zip(self._paths, np.minimum(places, _BELOW_ONE).tolist(), strict=True))
+        return self.space.draw(lambda p: at(p.domain, place_of[p.path]))
 
 
 def fraction(domain: Domain, value: Any) -> float:

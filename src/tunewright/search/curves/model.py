@@ -47,6 +47,11 @@ class Observations:
     def __len__(self) -> int:
         return len(self.z)
 
+    def joined(self, others: "Observations") -> "Observations":
+        """Return these observations and others behind them."""
+        mine, theirs = vars(self), vars(others)
+        return Observations(**{name: np.concatenate([mine[name], theirs[name]]) for name in mine})
+
     def take(self, rows: Indices) -> "Observations":
         """Return the observations at these rows."""
         return Observations(self.x[rows], self.t[rows], self.trial[rows], self.z[rows])

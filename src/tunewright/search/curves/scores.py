@@ -1,4 +1,4 @@
-"""The scale on which scores are modelled: bad ones close together, good ones far apart."""
+"""The scale on which scores are modelled: good ones far apart, bad ones close together."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from tunewright.search.curves.model import Array
 
 
 class ScoreScale:
-    """Maps scores, of which more is better, by one increasing function, then standardises them.
+    """Maps scores, of which more is better, by one increasing function.
 
     A score is measured in distances of the best from the median; below one such distance from the
     median it grows by its logarithm alone, so that scores of diverged trainings do not decide the
@@ -23,21 +23,17 @@ class ScoreScale:
         best = float(finite.max()) if len(finite) else 0.0
         self._width = best - self._median if best > self._median else 1.0
         self.worst = self.mapped(float(finite.min())) if len(finite) else -1.0
-        self._mean, self._deviation = 0.0, 1.0
 
     def mapped(self, score: float) -> float:
-        """Return a score on the scale, not standardised."""
+        """Return a score on the scale; one that is no number counts as the worst."""
         z = (score / self._width) - (self._median / self._width)
         if not np.isfinite(z):
             return self.worst
         return z if z >= -1.0 else -1.0 - float(np.log1p(-1.0 - z))
 
-    def standardise(self, mapped: Array) -> None:
-        """Take the mean and the deviation of these mapped scores as the unit."""
-        deviation = float(mapped.std())
-        self._mean, self._deviation = float(mapped.mean()), deviation if deviation > 1e-12 else 1.0
 
-    def standardised(self, mapped: Array) -> Array:
-        """Return mapped scores with mean 0 and deviation 1, as `standardise` has measured them."""
-        found: Array = (mapped - self._mean) / self._deviation
-        return found
+def standardised(mapped: Array) -> Array:
+    """Return mapped scores with mean 0 and deviation 1; all 0 where they are constant."""
+    deviation = float(mapped.std())
+    found: Array = (mapped - mapped.mean()) / (deviation if deviation > 1e-12 else 1.0)
+    return found

@@ -7,7 +7,6 @@ from tunewright.runs.record import EndRequest, Outcome, Trial
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start
 from tunewright.search.loop.lease import Lease
-from tunewright.search.loop.run_loop import Live
 from tunewright.search.loop.study_loop import StudyLoop
 from tunewright.search.loop.trial_runs import Search, TrialRun
 from tunewright.search.study.study import Study
@@ -34,6 +33,7 @@ class CurveLoop(StudyLoop):
         self._imported = [t for t in study.record().trials if t.imported_from]
         self._parked: dict[int, TrialRun] = {}
         self._targets: dict[int, int] = {}
+        self._told_failure = False
         self._nothing_for: object = None  # the state of the trials for which nothing was to be done
 
     @property
@@ -57,7 +57,9 @@ class CurveLoop(StudyLoop):
         if trials == self._nothing_for:
             return None
         may_start = self.study.count < self._total
-        match self._curves.decide(trials, self.study.is_new, may_start=may_start):
+        decision = self._curves.decide(trials, self.study.is_new, may_start=may_start)
+        self._tell_failure()
+        match decision:
             case GoOn(number, target):
                 self._targets[number] = target
                 self.study.mark_paused(number, "")
@@ -72,18 +74,16 @@ class CurveLoop(StudyLoop):
         self._end_parked()
         return None
 
-    def on_start(self, live: Live[TrialRun]) -> None:
-        """Ask the run to pause after its rung."""
-        super().on_start(live)
-        target = self._target(live.run.number)
-        if live.run.first and target < self.search.last_step:
-            live.run.folder.write_request(EndRequest("pause", live.attempt, after=target))
+    def on_attempt(self, run: TrialRun, attempt: int) -> None:
+        """Ask the run to pause after its rung; told before it begins, it goes no step further."""
+        target = self._target(run.number)
+        if run.first and target < self.search.last_step:
+            run.folder.write_request(EndRequest("pause", attempt, after=target))
 
     def parks(self, run: TrialRun) -> bool:
         """Return whether a paused run has reached its rung."""
-        target = self._target(run.number)
-        reached = max(self.study.curves[run.number], default=0) >= target
-        return run.first and reached and target < self.search.last_step
+        step = max(self.study.curves[run.number], default=0)
+        return run.first and self._target(run.number) <= step < self.search.last_step
 
     def on_requeue(self, run: TrialRun, *, paused: bool) -> None:
         """Set a run that has reached its rung apart."""
@@ -91,6 +91,14 @@ class CurveLoop(StudyLoop):
         if paused and self.parks(run):
             self._parked[run.number] = run
             self.study.mark_paused(run.number, self._place(run))
+
+    def _tell_failure(self) -> None:
+        if self._curves.failure and not self._told_failure:
+            self._told_failure = True
+            self.watch.notice(
+                f"the model of the sampler curves could not be computed ({self._curves.failure}): "
+                "points are drawn at random until it can"
+            )
 
     def _target(self, number: int) -> int:
         """Return the step that a trial trains to; one of an earlier session, the next rung."""

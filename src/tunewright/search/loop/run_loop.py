@@ -106,6 +106,9 @@ class RunLoop(ABC, Generic[RunT]):
     def on_turn(self) -> None:
         """Do what is due at each turn of the loop; nothing by default."""
 
+    def on_attempt(self, run: RunT, attempt: int) -> None:
+        """Write what an attempt finds in its folder when it begins; nothing by default."""
+
     def on_start(self, live: Live[RunT]) -> None:
         """Receive the start of a run; ignored by default."""
 
@@ -226,6 +229,7 @@ class RunLoop(ABC, Generic[RunT]):
             return False
         self.prepare(run)
         attempt = run.folder.begin_attempt()
+        self.on_attempt(run, attempt)
         [handle] = self.executor.start([run.folder], resources)
         deadline = None if self._run_seconds is None else time.monotonic() + self._run_seconds
         tail = ProgressTail(run.folder.progress, attempt)

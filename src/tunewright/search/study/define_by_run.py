@@ -48,7 +48,7 @@ class DefineByRunStudy(Study):
         for trial in trials_of(self._study):
             self._domains |= trial.distributions
 
-    def ask(self) -> tuple[int, dict[str, Any]]:
+    def ask(self, proposed: Mapping[str, Any] | None = None) -> tuple[int, dict[str, Any]]:
         """Return the number of a new trial, which has no parameters yet and is stored."""
         view = self._view.ask()
         with storage_errors(self.url):
