@@ -208,7 +208,9 @@ class StudyConfig(Section):
     run failed trials again: true for all of them, or a cause such as `killed`, or words of the
     reason. report: write `report.html` into the study's folder, while it runs and at its end.
     audit_pruning: share of the trials that the pruner would stop and that run on all the same,
-    chosen at random, so that `analyze` can say how many winners it stops.
+    chosen at random, so that `analyze` can say how many winners it stops. paused_gib: disk for the
+    states of trials that `study.sampler.type=curves` has paused (null = a quarter of what is
+    free); the least promising lose theirs first, and would start again.
     """
 
     name: str | None = None
@@ -223,6 +225,7 @@ class StudyConfig(Section):
     max_failures: Count | None = None
     retry_failed: bool | str = False
     audit_pruning: Fraction = 0.0
+    paused_gib: NotNegative | None = None
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()

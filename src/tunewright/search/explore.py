@@ -189,6 +189,7 @@ def _search(
         max_failures=prepared.config.study.max_failures,
         target=prepared.config.study.target,
         audit_pruning=prepared.config.study.audit_pruning,
+        paused_gib=prepared.config.study.paused_gib,
     )
 
 

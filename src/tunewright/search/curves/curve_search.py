@@ -83,8 +83,9 @@ class CurveSearch:
     sign: 1 where more is better, else -1. first_rung: the step at which trials are paused first.
     startup: trials that start at random before the model proposes any.
 
-    failure: why the model could not be computed the last time, when trials were ranked by their
-    last scores and points drawn at random instead; empty as a rule.
+    predicted: the score at the end of each trial, by number, on the model's scale, where more is
+    better. failure: why the model could not be computed the last time, when trials were ranked by
+    their last scores and points drawn at random instead; empty as a rule.
     """
 
     def __init__(
@@ -105,6 +106,7 @@ class CurveSearch:
         self._model = CurveModel(self._encoder.groups)
         self._learned_from = 0
         self.failure = ""
+        self.predicted: Mapping[int, float] = {}
 
     def decide(
         self,
@@ -128,6 +130,7 @@ class CurveSearch:
             self.failure = str(error) or type(error).__name__
             ends = {}
         modelled = bool(ends)
+        self.predicted = ends
         ends = ends or {t.number: self._sign * _last(t) for t in trials if t.curve}
         if (further := self._promotion(trials, ends)) is not None:
             return further

@@ -7,6 +7,7 @@ from tunewright.runs.record import EndRequest, Outcome, Trial
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start
 from tunewright.search.loop.lease import Lease
+from tunewright.search.loop.paused_states import PausedStates
 from tunewright.search.loop.study_loop import StudyLoop
 from tunewright.search.loop.trial_runs import Search, TrialRun
 from tunewright.search.study.study import Study
@@ -33,6 +34,7 @@ class CurveLoop(StudyLoop):
         self._imported = [t for t in study.record().trials if t.imported_from]
         self._parked: dict[int, TrialRun] = {}
         self._targets: dict[int, int] = {}
+        self._states = PausedStates(search.folder.path, search.paused_gib, watch.notice)
         self._told_failure = False
         self._nothing_for: object = None  # the state of the trials for which nothing was to be done
 
@@ -61,9 +63,7 @@ class CurveLoop(StudyLoop):
         self._tell_failure()
         match decision:
             case GoOn(number, target):
-                self._targets[number] = target
-                self.study.mark_paused(number, "")
-                return self._parked.pop(number)
+                return self._go_on(number, target)
             case Start(values, target):
                 self.proposed = values
                 if (run := super().next_run()) is None:
@@ -91,6 +91,16 @@ class CurveLoop(StudyLoop):
         if paused and self.parks(run):
             self._parked[run.number] = run
             self.study.mark_paused(run.number, self._place(run))
+            folders = {number: parked.folder for number, parked in self._parked.items()}
+            self._states.limit(folders, self._curves.predicted)
+
+    def _go_on(self, number: int, target: int) -> TrialRun:
+        run = self._parked.pop(number)
+        self._targets[number] = target
+        self.study.mark_paused(number, "")
+        if not run.folder.checkpoints.is_dir():
+            self.watch.notice(f"{run.name} starts again: the state it was paused in is gone")
+        return run
 
     def _tell_failure(self) -> None:
         if self._curves.failure and not self._told_failure:

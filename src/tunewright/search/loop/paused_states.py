@@ -1,0 +1,53 @@
+"""Keep the training states of paused trials within a quota on disk."""
+
+import shutil
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+
+from tunewright.runs.folder import RunFolder
+from tunewright.runs.quantities import size
+
+FREE_SHARE = 0.25
+"""Of the free disk that the states may take where nothing is configured."""
+_GIB = 1 << 30
+
+
+class PausedStates:
+    """Removes the states of the least promising trials where all of them are too large.
+
+    folder: of the study. gib: the quota; None for a share of what is free when the study begins. A
+    trial without its state would start again.
+    """
+
+    def __init__(self, folder: Path, gib: float | None, notice: Callable[[str], None]) -> None:
+        free = FREE_SHARE * shutil.disk_usage(folder).free
+        self._quota = free if gib is None else gib * _GIB
+        self._notice = notice
+        self._told = False
+
+    def limit(self, paused: Mapping[int, RunFolder], predicted: Mapping[int, float]) -> None:
+        """Remove states until the rest fits. predicted: score at the end, more is better."""
+        sizes = {number: _bytes_below(run.checkpoints) for number, run in paused.items()}
+        whole = sum(sizes.values())
+        for number in _least_promising(sizes, predicted):
+            if whole <= self._quota:
+                return
+            if not sizes[number]:
+                continue
+            shutil.rmtree(paused[number].checkpoints, ignore_errors=True)
+            whole -= sizes[number]
+            if not self._told:
+                self._told = True
+                self._notice(
+                    f"the states of {len(paused)} paused trials are more than {size(self._quota)} "
+                    "(study.paused_gib): those of the least promising are removed, which would "
+                    "have to start again"
+                )
+
+
+def _least_promising(numbers: Iterable[int], predicted: Mapping[int, float]) -> list[int]:
+    return sorted(numbers, key=lambda number: (predicted.get(number, float("-inf")), -number))
+
+
+def _bytes_below(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
