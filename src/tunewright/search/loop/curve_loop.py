@@ -1,6 +1,6 @@
 """The loop of a search that pauses trials at rungs and goes on with the promising ones."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
 from tunewright.runs.record import EndRequest, Outcome, Trial
@@ -11,6 +11,9 @@ from tunewright.search.loop.paused_states import PausedStates
 from tunewright.search.loop.study_loop import StudyLoop
 from tunewright.search.loop.trial_runs import Search, TrialRun
 from tunewright.search.study.study import Study
+
+EPOCHS = "training.epochs"
+"""Path of the length of a training."""
 
 
 class CurveLoop(StudyLoop):
@@ -134,15 +137,23 @@ class CurveLoop(StudyLoop):
     def _trials(self) -> Iterator[CurveTrial]:
         last, curves = self.search.last_step, self.study.curves
         for trial in (*self._imported, *self._ended.values()):
-            yield _ended(trial, last)
+            yield _ended(trial, length_of(trial.parameters, last))
         begun = {live.run.number: live.run for live in self.live}
         begun |= {run.number: run for run in self.waiting}
         for number, run in begun.items():
             curve, target = dict(curves[number]), self._target(number)
-            yield CurveTrial(number, run.values, curve, target, last, "running")
+            length = length_of(run.values, last)
+            yield CurveTrial(number, run.values, curve, target, length, "running")
         for number, run in self._parked.items():
-            curve = dict(curves[number])
-            yield CurveTrial(number, run.values, curve, self._target(number), last, "paused")
+            curve, target = dict(curves[number]), self._target(number)
+            length = length_of(run.values, last)
+            yield CurveTrial(number, run.values, curve, target, length, "paused")
+
+
+def length_of(values: Mapping[str, object], last: int) -> int:
+    """Return the steps of a trial's training; `training.epochs` may be searched."""
+    own = values.get(EPOCHS, last)
+    return min(last, own) if isinstance(own, int) else last
 
 
 def _ended(trial: Trial, last: int) -> CurveTrial:
