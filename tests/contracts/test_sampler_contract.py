@@ -44,6 +44,12 @@ class TestCmaEs(SamplerContract):
         pytest.importorskip("cmaes", reason="pip install 'tunewright[cmaes]'")
 
 
+class TestCurves(SamplerContract):
+    """Its draws; what it proposes besides is tested with its loop."""
+
+    name = "curves"
+
+
 class TestAPlugin(SamplerContract):
     name = "narrowing"
     settings: ClassVar = {"options": {"power": 3}}

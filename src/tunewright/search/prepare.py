@@ -19,6 +19,7 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
 from tunewright.runs.sqlite_url import is_text, sqlite_url
+from tunewright.search.curves.requirements import refuse_second_pruner, why_not_curves
 from tunewright.search.stage_lengths import (
     STAGES,
     long_warmup_notices,
@@ -96,12 +97,14 @@ def prepare(
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
     notices = [*composed.notices, *outweighed_notices(composed)]
-    if study.sampler.type == "curves" and (why := _curves_need(config, first, others)):
+    if study.sampler.type == "curves" and (why := why_not_curves(config, [first, *others])):
         notices.append(f"{why}: the sampler is tpe here")
         tpe = study_schema.TpeConfig().model_dump()
         explore, config = with_values(explore, {"study.sampler": tpe}, recipe.config)
     if not any(path.startswith("study.pruner") for path in (*composed.typed, *composed.written)):
         explore, config = _with_fitting_pruner(recipe, explore, config, notices)
+    else:
+        refuse_second_pruner(config)
     study = config.study
     pruner(study.pruner, config.training.epochs, first.direction)
     notices += goal_notices
@@ -198,17 +201,6 @@ def _check_data(recipe: Recipe, tree: Tree, space: Space) -> list[str]:
     first = {recipe.path(path): value for path, value in (space.default() or {}).items()}
     read = {path: v for path, v in first.items() if path.startswith(("data.", "training."))}
     return check_before_training(recipe, with_values(tree, read, recipe.config)[1])
-
-
-def _curves_need(config: RunConfig, first: Goal, others: Sequence[Goal]) -> str:
-    """Return why the sampler curves cannot work; empty where it can."""
-    if others:
-        return "the sampler curves has one goal"
-    if first.metric in COSTS:
-        return f"the sampler curves reads curves, and {first.metric} is known only at the end"
-    if config.training.epochs < 2:
-        return "the sampler curves needs trials of two epochs or more"
-    return ""
 
 
 def _with_fitting_pruner(

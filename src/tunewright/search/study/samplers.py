@@ -72,12 +72,6 @@ def check_sampler(study: study_schema.StudyConfig, space: Space, goals: int = 1)
                     "trial has them; tpe models conditional parameters"
                 )
             return notices
-        case study_schema.CurvesConfig() if study.pruner.type != "none":
-            raise ConfigError(
-                f"the sampler curves together with the pruner {study.pruner.type}",
-                expected="one of them: curves pauses trials itself, and goes on with the best ones",
-                remedy="Leave study.pruner out, or use study.sampler.type=tpe.",
-            )
         case study_schema.CmaEsConfig():
             if goals > 1:
                 raise ConfigError(

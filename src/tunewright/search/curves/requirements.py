@@ -1,0 +1,29 @@
+"""What the sampler curves needs of a study."""
+
+from collections.abc import Sequence
+
+from tunewright.config.schema import RunConfig
+from tunewright.errors import ConfigError
+from tunewright.runs.record import COSTS, Goal
+
+
+def why_not_curves(config: RunConfig, goals: Sequence[Goal]) -> str:
+    """Return why the sampler curves cannot work in a study; empty where it can."""
+    if len(goals) > 1:
+        return "the sampler curves has one goal"
+    if goals[0].metric in COSTS:
+        return f"the sampler curves reads curves, and {goals[0].metric} is known only at the end"
+    if config.training.epochs < 2:
+        return "the sampler curves needs trials of two epochs or more"
+    return ""
+
+
+def refuse_second_pruner(config: RunConfig) -> None:
+    """Raise ConfigError where a pruner was asked for beside the sampler curves."""
+    kind = config.study.pruner.type
+    if config.study.sampler.type == "curves" and kind != "none":
+        raise ConfigError(
+            f"the sampler curves together with the pruner {kind}",
+            expected="one of them: curves pauses trials itself, and goes on with the best ones",
+            remedy="Leave study.pruner out, or use study.sampler.type=tpe.",
+        )
