@@ -18,7 +18,7 @@ from mend_as_advised import Advice, obey
 from tunewright.recipes.retina.config import TripartiteConfig
 from tunewright.recipes.retina.evaluation.eye_metrics import EyeMetrics
 from tunewright.recipes.retina.models.bert import open_bert
-from tunewright.recipes.retina.models.image_encoder import make_image_encoder
+from tunewright.recipes.retina.models.image_encoder import ImageEncoder, make_image_encoder
 
 TUNE = "tune retina data.dir=d training.batch_size=4"
 HEADER = ("patient_id", "left_file", "right_file", "text", "label")
@@ -269,14 +269,15 @@ def test_a_text_encoder_without_a_network(tmp_path, monkeypatch):
     )  # fmt: skip
 
 
-def encoder(vision: str, size: int, *, pretrained: bool = False) -> Callable[[], object]:
+def encoder(vision: str, size: int, *, pretrained: bool = False) -> Callable[[], ImageEncoder]:
     section = TripartiteConfig(vision=vision, pretrained=pretrained)
     return lambda: make_image_encoder(section, size)
 
 
 def test_an_image_encoder_for_pictures_of_another_size():
     obey(Advice(encoder("test_vit", 100), "Set data.image_size=160", encoder("test_vit", 160)))
-    encoder("efficientvit_b0", 96)()  # takes any size, and no option that says which
+    found = encoder("efficientvit_b0", 96)().eval()  # takes any size, and no option that says which
+    assert found(torch.zeros(1, 3, 96, 96)).isfinite().all()
 
 
 def test_an_image_encoder_without_a_network(monkeypatch):

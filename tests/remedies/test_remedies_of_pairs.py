@@ -228,11 +228,16 @@ def load_legacy() -> None:
     torch.save(torch.load(path, weights_only=True), path)
 
 
-def flipped_directory() -> None:
-    saved()
-    content = bytearray(Path(FILE).read_bytes())
-    content[content.find(b"PK\x01\x02") + 6] ^= 0xF7
-    Path(FILE).write_bytes(content)
+def flipped(after: bytes, at: int) -> Callable[[], None]:
+    """Write a file with a wrong byte."""
+
+    def make() -> None:
+        saved()
+        content = bytearray(Path(FILE).read_bytes())
+        content[content.find(after) + at] ^= 0xF7
+        Path(FILE).write_bytes(content)
+
+    return make
 
 
 def headed(header: bytes) -> None:
@@ -240,7 +245,7 @@ def headed(header: bytes) -> None:
     Path("x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(96))
 
 
-TWICE = b'{"embeddings":{"dtype":"F32","shape":[4,6],"data_offsets":[0,96],"shape":[4,6]}}'
+TWICE = b'{"embeddings":{"dtype":"F32","shape":[4,6],"data_offsets":[0,96],"more":{"a":1,"a":2}}}'
 AGAIN = "Copy or download the file again"
 CLONE = "torch.save(embeddings.detach().clone(), path)"
 ARRAYS = {
@@ -255,7 +260,8 @@ ARRAYS = {
     ),
     "cut short": (lambda: (saved(), Path(FILE).write_bytes(Path(FILE).read_bytes()[:-40])),
                   AGAIN, saved),
-    "damaged": (flipped_directory, AGAIN, saved),
+    "damaged": (flipped(b"PK\x01\x02", 6), AGAIN, saved),
+    "a damaged description": (flipped(b"_rebuild", 3), AGAIN, saved),
     "a format from before 1.6": (
         save_legacy, "torch.load(path, weights_only=True) and save again", load_legacy
     ),
@@ -295,7 +301,8 @@ def textless() -> None:
 SKIP = f"{EMBED} --skip-bad"
 EMBEDDED = {
     "a set that is there": Advice(
-        EMBED, "Replace it with --overwrite", f"{EMBED} --overwrite", lambda: (table(), typed(EMBED))
+        EMBED, "Replace it with --overwrite", f"{EMBED} --overwrite",
+        lambda: (table(), typed(EMBED)),
     ),
     "a set that is there, by another name": Advice(
         EMBED, "--name", f"{EMBED} --name other", lambda: (table(), typed(EMBED))
@@ -373,7 +380,7 @@ def test_a_header_of_safetensors(tmp_path, monkeypatch):
     file = Path("x.safetensors")
     obey(
         Advice(
-            lambda: describe(file), "Copy the file again", None, lambda: headed(TWICE),
+            lambda: describe(file), "has a damaged header", None, lambda: headed(TWICE),
             lambda: save_file({"embeddings": IMAGES}, file),
         )
     )  # fmt: skip
@@ -403,7 +410,8 @@ CALLS = {
         lambda: ridge(*HALF, penalty=0), "Use procrustes", lambda: procrustes(*HALF)
     ),
     "tokens": Advice(
-        lambda: attention(6, tokens=4), "Choose one of 1, 2, 3, 6", lambda: attention(6, tokens=3, num_heads=1)
+        lambda: attention(6, tokens=4), "Choose one of 1, 2, 3, 6",
+        lambda: attention(6, tokens=3, num_heads=1),
     ),
     "heads": Advice(
         lambda: attention(6, tokens=1, num_heads=4), "Choose one of 1, 2, 3, 6",
