@@ -132,6 +132,14 @@ def cut(part: str, keep: Callable[[bytes], bytes]) -> Callable[[], None]:
     return make
 
 
+def without_root(whole: bytes) -> bytes:
+    """Let both meta pages name a root page that is not there (MDB_meta of lmdb's mdb.c)."""
+    far = (1 << 30).to_bytes(8, sys.byteorder)
+    return b"".join(
+        page[:128] + far + page[136:] for page in (whole[:4096], whole[4096:8192])
+    ) + whole[8192:]  # fmt: skip
+
+
 def spoilt(before: Callable[[], object], said: str = AGAIN) -> Advice:
     """Return a case that ends with an LMDB that is built again from the pictures."""
     return Advice(f"{READ}=db", said, BUILT, before, lambda: enter(BUILD))
@@ -165,7 +173,7 @@ CASES = {
     "a pickle of three pictures": spoilt(pickled(image_3=("a", "b", "c"))),
     "a pickle of an object": spoilt(pickled(image_3=(Path("x"), "b"))),
     "a pickle cut short": spoilt(pickled(image_3=b"\x80\x04\x8c\xffcut")),
-    "a key too long to be looked for": spoilt(pickled(pair_3=("x" * 600, 3, "a report"))),
+    "a root that is no page": spoilt(cut("pairs", without_root), "It may be damaged"),
     "no LMDB": Advice(
         lambda: verify_lmdb(Path("d")), AGAIN, lambda: verify_lmdb(Path("new")),
         mend=lambda: enter(BUILD),
