@@ -247,7 +247,7 @@ def both(*steps: Callable[[], object]) -> Callable[[], object]:
 
 
 RATES = "bd-rate c.json c.json"
-COMPARE = "compare one two --data photos --output out"
+COMPARE = "compare one --data photos --output out"
 MEASURING = {
     "a split that is not kept": Advice(
         "evaluate runs/one --split test", "tunewright evaluate RUN --data DIR",
