@@ -19,6 +19,10 @@ T = TypeVar("T")
 UNUSED_DAYS = 30
 """Files unused for this long are removed when another one is built."""
 SPARE_BYTES = 1 << 28  # 256 MiB stay free on the disk
+ELSEWHERE = (
+    "set TUNEWRIGHT_CACHE to a folder elsewhere, or use data.store=stream, which keeps nothing "
+    "(all recipes but retina)."
+)
 
 
 def find_or_build(
@@ -66,7 +70,7 @@ def new_file(file: Path, reserve: int) -> Iterator[int]:
     except OSError as error:
         raise NotWritten(
             f"{file} cannot be written: {error.strerror or error}",
-            remedy="Free space, or use data.store=stream, which keeps nothing.",
+            remedy=f"Free space, {ELSEWHERE}",
         ) from error
     finally:
         with contextlib.suppress(OSError):
@@ -91,7 +95,7 @@ def _alone(lock: Path) -> Iterator[None]:
     except OSError as error:
         raise NotWritten(
             f"{lock.parent} cannot be written: {error.strerror}",
-            remedy="Use data.store=stream, which keeps nothing.",
+            remedy=f"Give yourself access, {ELSEWHERE}",
         ) from error
     try:
         with contextlib.suppress(OSError):  # a disk without locks: two may do the same work
@@ -117,7 +121,7 @@ def _check_room(needed: int, folder: Path, otherwise: str) -> None:
         raise NotWritten(
             f"the decoded pictures take {needed / 2**30:,.1f} GiB, and {there} has "
             f"{free / 2**30:,.1f} GiB free",
-            remedy=f"Free space, {otherwise}, or use data.store=stream, which keeps nothing.",
+            remedy=f"Free space, {otherwise}, {ELSEWHERE}",
         )
 
 

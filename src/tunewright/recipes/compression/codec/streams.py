@@ -121,7 +121,8 @@ def _round(about: Tensor, stats: CodingStats) -> Values:
         raise RunError(
             f"the model gives this picture a latent of {largest:g}",
             expected=f"a number below {LARGEST:,}",
-            remedy="The training diverged, or the weights do not belong to this model.",
+            remedy="The training diverged, or the weights do not belong to this model: use another "
+            "run.",
         )
     values: Values = rounded.int().numpy()
     stats.count(values.ravel())

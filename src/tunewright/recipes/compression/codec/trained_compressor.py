@@ -57,7 +57,7 @@ def open_compressor(folder: RunFolder, device: torch.device) -> TrainedCompresso
     except RuntimeError as error:
         raise DataError(
             f"{file} does not fit the model of {folder.config} ({str(error).splitlines()[-1]})",
-            remedy="One of them is of another training.",
+            remedy="One of them is of another training: copy both from one, or name another run.",
         ) from None
     return prepare(model, device, folder=folder, config=config)
 

@@ -44,12 +44,6 @@ def open_sets(data: PairsDataConfig) -> PairSets:
     A test set that does not exist is left out.
     """
     folder = data_folder(data)
-    if not folder.is_dir():
-        raise DataError(
-            f"data.dir = {folder}",
-            expected="a folder with <name>_image_embeddings and <name>_text_embeddings files",
-            remedy="Make one with `tunewright pairs embed` and `tunewright pairs split`.",
-        )
     has_test = data.test is not None and data.test in set_names(folder)
     sets = PairSets(
         open_pairs(folder, data.train, data.train_metadata),

@@ -30,7 +30,8 @@ def read_metadata_table(path: Path) -> dict[str, Any]:
         raise DataError(
             f"{path} has no column with the image ids, but {', '.join(table.columns)}",
             expected="a column image_id",
-            remedy="Without ids, captions of one image would count as negatives of each other.",
+            remedy="Add the column image_id: without it, captions of one image would count as "
+            "negatives of each other.",
         )
     ids = [cell.strip() for cell in table.raw(column)]
     whole = all(cell.isdecimal() and len(cell) < 19 and cell == str(int(cell)) for cell in ids)

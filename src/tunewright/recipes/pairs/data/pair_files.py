@@ -77,9 +77,10 @@ def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) 
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(
-            f"the data folder {folder} does not exist",
-            expected="a folder of embeddings",
-            remedy="Set data.dir, or make the folder with `tunewright pairs embed`.",
+            f"data.dir = {folder}",
+            expected="a folder with <name>_image_embeddings and <name>_text_embeddings files",
+            remedy="Check the path, or make one with `tunewright pairs embed` and `tunewright "
+            "pairs split`.",
         )
     images, texts = (describe(_find_embeddings(folder, name, side)) for side in SIDES)
     path = folder / metadata_name if metadata_name else _find_metadata(folder, name)
@@ -253,7 +254,8 @@ def _read_metadata(path: Path) -> Mapping[str, Any]:
         raise DataError(
             f"{path} lacks image_ids",
             expected="a JSON object with the image id of every row",
-            remedy="Without ids, captions of one image would count as negatives of each other.",
+            remedy="Add image_ids: without them, captions of one image would count as negatives of "
+            "each other.",
         )
     return metadata
 

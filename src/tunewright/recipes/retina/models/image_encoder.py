@@ -3,6 +3,7 @@
 from typing import Any, cast
 
 import timm
+import torch
 from torch import Tensor, nn
 
 from tunewright.errors import ConfigError
@@ -16,7 +17,8 @@ class ImageEncoder(nn.Module):
     def __init__(self, backbone: nn.Module, embed_dim: int) -> None:
         super().__init__()
         self.backbone = backbone
-        self.projection = nn.Linear(cast(int, backbone.num_features), embed_dim, bias=False)
+        width = cast(int, getattr(backbone, "head_hidden_size", backbone.num_features))
+        self.projection = nn.Linear(width, embed_dim, bias=False)
         nn.init.normal_(self.projection.weight, std=self.projection.in_features**-0.5)
 
     def forward(self, pictures: Tensor) -> Tensor:
@@ -39,17 +41,11 @@ def make_image_encoder(section: TripartiteConfig, image_size: int) -> ImageEncod
         options["patch_drop_rate"] = section.mask_ratio
     name = f"{shape.timm}.{shape.weights}" if section.pretrained and shape.weights else shape.timm
     try:
-        backbone = timm.create_model(name, pretrained=section.pretrained, num_classes=0, **options)
+        backbone = _create(name, section.pretrained, options)
     except TypeError:
         raise ConfigError(
             f"model.mask_ratio = {section.mask_ratio} with model.vision = {section.vision}",
             expected="0: only image encoders of patches can leave some out",
-        ) from None
-    except AssertionError as error:
-        raise ConfigError(
-            f"model.vision = {section.vision} cannot be built for pictures of {image_size} pixels "
-            f"({error})",
-            remedy=f"Set data.image_size={shape.side}.",
         ) from None
     except (OSError, RuntimeError) as error:
         if not section.pretrained:
@@ -59,9 +55,38 @@ def make_image_encoder(section: TripartiteConfig, image_size: int) -> ImageEncod
             f"the published weights of model.vision = {section.vision} cannot be loaded ({reason})",
             remedy="Set model.pretrained=false, or begin from a file: model.weights=FILE.",
         ) from None
+    if image_size != shape.side:
+        _check_size(backbone, image_size, section.vision, shape)
     if section.grad_checkpointing:
         _checkpoint(backbone, section, shape)
     return ImageEncoder(backbone, section.embed_dim or shape.embed_dim)
+
+
+def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
+    """Build a model of timm, without `img_size` where it takes any size and has no such option."""
+    try:
+        return timm.create_model(name, pretrained=pretrained, num_classes=0, **options)
+    except TypeError:
+        if "img_size" not in options:
+            raise
+    rest = {key: value for key, value in options.items() if key != "img_size"}
+    return timm.create_model(name, pretrained=pretrained, num_classes=0, **rest)
+
+
+def _check_size(backbone: nn.Module, size: int, vision: str, shape: VisionShape) -> None:
+    """Refuse pictures of a size that the backbone cannot take; timm notices it at the first one."""
+    training = backbone.training
+    try:
+        with torch.no_grad():
+            backbone.eval()(torch.zeros(1, 3, size, size))
+    except (AssertionError, RuntimeError) as error:
+        raise ConfigError(
+            f"model.vision = {vision} cannot take pictures of {size} pixels "
+            f"({str(error).rstrip('.')})",
+            remedy=f"Set data.image_size={shape.side}.",
+        ) from None
+    finally:
+        backbone.train(training)
 
 
 def _checkpoint(backbone: Any, section: TripartiteConfig, shape: VisionShape) -> None:
