@@ -47,6 +47,7 @@ def follow(case: Case) -> None:
     case.before()
     with pytest.raises(TunewrightError) as refused:
         run(*shlex.split(case.typed))
-    assert case.said in str(refused.value).replace(f"{Path.cwd()}/", "")
+    message = str(refused.value).replace(f"{Path.cwd()}/", "")
+    assert case.said in message, message
     case.mend()
     run(*shlex.split(case.instead or case.typed))

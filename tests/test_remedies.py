@@ -8,6 +8,7 @@ import re
 import shlex
 import shutil
 import sqlite3
+import tomllib
 from contextlib import chdir, closing
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from tunewright.recipes.retina.commands import app as retina_app
 from tunewright.request import parse_request
 
 RECIPES = ("compression", "flowers", "function", "longtail", "pairs", "retina")
+PROJECT = Path(__file__).parents[1] / "pyproject.toml"
 FOREIGN_FLAGS = {"--upgrade", "--version", "--help", "--lr", "--no"}
 """Flags of pip, of every program, and of the scripts in examples."""
 SENTENCES = [text for text in texts() if " " in text.text and "\n" not in text.text]
@@ -97,6 +99,14 @@ def test_every_setting_in_a_text_is_a_key():
                 wrong.append((text.place, path))
     # Errors of pictures are shared; `pairs embed` puts its own option in the place of this key.
     assert [one for one in wrong if "encoders/embed.py" not in one[0]] == []
+
+
+def test_every_extra_in_a_text_exists():
+    extras = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
+    named = {name for one in SENTENCES for name in re.findall(r"tunewright\[(\w+)\]", one.text)}
+    trackers = {"mlflow", "tensorboard", "wandb"}  # a tracker's extra has its name
+    assert named | trackers <= {*extras}
+    assert named >= {"cmaes", "dashboard", "onnx", "postgresql"}
 
 
 def literal_settings() -> dict[tuple[str, str], tuple[str, tuple[str, ...]]]:

@@ -4,7 +4,9 @@ A SQLite file is opened read-only, and requests that would change the study are 
 a running study is neither locked nor altered.
 """
 
+import errno
 import importlib
+import socket
 import webbrowser
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -49,16 +51,19 @@ def dashboard(
     try:
         server = make_server(host, port, application, _Threads, _Quiet)
     except OSError as error:
+        elsewhere = isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL
         raise UsageError(
             f"port {port} on {host} cannot be used ({error.strerror})",
-            remedy=f"Try another one: --port {port + 1}.",
+            remedy="Listen on an address of this machine: --host 127.0.0.1."
+            if elsewhere
+            else "Let it pick a free one: --port 0.",
         ) from None
     address = f"http://{host}:{server.server_port}/"
     try:
-        (on_address or _print_address)(address)
-        if open_browser:
-            webbrowser.open(address)
         with server:
+            (on_address or _print_address)(address)
+            if open_browser:
+                webbrowser.open(address)
             server.serve_forever()
     except KeyboardInterrupt:
         print("dashboard stopped")

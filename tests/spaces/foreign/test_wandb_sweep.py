@@ -160,7 +160,7 @@ def test_a_sweep_is_known_by_its_keys():
 @pytest.mark.parametrize(
     ("tree", "message"),
     [
-        ({"method": "custom"}, "method = 'custom'.*sampler of an installed package"),
+        ({"method": "custom"}, "method = 'custom'.*study.sampler.type=NAME"),
         ({"method": "baeys"}, "Did you mean 'bayes'"),
         ({"job": "x:latest"}, "'job' in the sweep .*Name the script: program"),
         ({"scheduler": {"job": "x"}}, "'scheduler' in the sweep .*executor.type"),

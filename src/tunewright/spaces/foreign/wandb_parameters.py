@@ -188,11 +188,14 @@ def _refuse_other_steps(name: str, raw: Mapping[str, Any]) -> None:
     low, high = _bounds(name, raw)
     if not raw["distribution"].endswith("_values") and high < 700:  # of math.exp
         low, high = math.exp(low), math.exp(high)
-    multiples = [as_written(step * 2**k) for k in range(60) if low <= step * 2**k <= high][:8]
+    values = [as_written(step * 2**k) for k in range(60) if low <= step * 2**k <= high][:8]
+    if len(values) < 2:
+        first = math.ceil(low / step)
+        values = [as_written(step * k) for k in range(first, first + 8) if step * k <= high]
     raise SpaceError(
         f"{name}: distribution {raw['distribution']} with q = {step}",
         expected="q = 1, since no sampler here has both a log scale and steps",
-        remedy=f"Write the values, such as `values: {multiples or [as_written(step)]}`, or "
+        remedy=f"Write {f'the values, such as `values: {values}`, or ' if len(values) > 1 else ''}"
         "`distribution: log_uniform_values` without steps.",
     )
 
@@ -223,17 +226,19 @@ def _ratio(bound: float, step: float) -> float:
 
 def _refuse_unbounded(name: str, kind: str, raw: Mapping[str, Any]) -> NoReturn:
     mu, sigma = (raw.get(key, usual) for key, usual in (("mu", 0), ("sigma", 1)))
-    remedy = "Give bounds: `distribution: uniform` with min and max."
+    shape = "log_uniform_values" if "log" in kind else "uniform"
+    remedy = f"Give bounds: `distribution: {shape}` with min and max."
     if "beta" in kind:
         remedy = "Give bounds: `distribution: uniform, min: 0.0, max: 1.0` holds all its values."
-    elif is_number(mu) and is_number(sigma):
+    elif is_number(mu) and is_number(sigma) and sigma > 0:
         ends = [mu - 2 * sigma, mu + 2 * sigma]
-        if "log" in kind and max(ends) < 700:  # of math.exp
-            ends = [math.exp(end) for end in ends]
-        shape = "log_uniform_values" if "log" in kind else "uniform"
+        if "log" in kind:
+            ends = [math.exp(end) for end in ends if abs(end) < 700]  # of math.exp
         remedy = (
             f"Give bounds: `distribution: {shape}, min: {ends[0]:.4g}, max: {ends[1]:.4g}` holds "
             "95 % of its values."
+            if len(ends) == 2
+            else remedy
         )
     raise SpaceError(
         f"{name}: distribution = {kind}",

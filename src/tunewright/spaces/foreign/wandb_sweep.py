@@ -1,12 +1,13 @@
 """Sweep files of Weights & Biases: their space, method, metric, early end and command."""
 
+import json
 import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from tunewright.config.tree import Tree, set_leaf
-from tunewright.errors import SpaceError, did_you_mean, quote
+from tunewright.errors import SpaceError, did_you_mean, quote, shorten
 from tunewright.spaces.domain import grid_steps, is_number
 from tunewright.spaces.foreign.wandb_parameters import ReadParameter, read_wandb_parameter
 from tunewright.spaces.read import SpaceFile
@@ -91,10 +92,11 @@ def _parameters(raw: Any, file: Path, prefix: str = "") -> Iterator[tuple[str, R
     for name, fields in raw.items():
         path = f"{prefix}{name}"
         if not isinstance(fields, Mapping):
+            key = "values" if isinstance(fields, list) else "value"
             raise SpaceError(
                 f"{path} = {quote(fields)} in the sweep {file}",
                 expected="value, values, or min and max below it",
-                remedy=f"Write {path}: {{value: {fields}}}.",
+                remedy=f"Write {path}: {{{key}: {shorten(json.dumps(fields, default=str))}}}.",
             )
         if "parameters" in fields:
             yield from _parameters(fields["parameters"], file, f"{path}.")
@@ -111,7 +113,8 @@ def _set_method(
         raise SpaceError(
             f"method = {quote(method)} in the sweep {file}",
             expected="grid, random or bayes",
-            remedy="A method of your own is a sampler of an installed package."
+            remedy="Write bayes, and name your own, from an installed package, with "
+            "study.sampler.type=NAME."
             if method == "custom"
             else did_you_mean(str(method), ("grid", "random", "bayes")),
         )
