@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 Run = Callable[[RunFolder, Any, "Reporter"], Outcome]
 """A training: from a run folder, a validated configuration and a reporter to an outcome."""
 
+UNKNOWN_EPOCHS = 1_000_000
+"""`training.epochs` of a recipe that cannot know how long a run is before one has ended."""
 CAPABILITIES = {
     "evaluate": "has no evaluation",
     "evaluate_on": "is evaluated on its own data only",

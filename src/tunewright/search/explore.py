@@ -53,11 +53,11 @@ def explore(
     machine: Share,
     watch: StudyCallback,
     budget: Budget | None,
-) -> tuple[StudyRecord, Ending]:
+) -> tuple[StudyRecord, Ending, bool]:
     """Search until all trials are done or the time is up, then write the result files.
 
-    Raises Interrupted when a stop was requested, and RunError when too many trials failed
-    (`early_end`).
+    Returns also whether every point of the space has been tried. Raises Interrupted when a stop was
+    requested, and RunError when too many trials failed (`early_end`).
     """
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
@@ -129,7 +129,7 @@ def explore(
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
         if ending == "finished" and loop.early_end.failure:
             refuse_failure(prepared.folder, record, loop.early_end.failure)
-        return record, ending
+        return record, ending, loop.exhausted
     finally:
         if executor is not None:
             executor.close()

@@ -64,10 +64,18 @@ def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str = "") 
         came = f"the search of {record.name!r} ends: {failure}"
         remedy += " Mend the cause and run the same command again; study.max_failures=N ends a "
         remedy += "search after N failures in a row."
+    elif broken := [t for t in record.own if t.cause == "constraint" and t.constraints]:
+        nearest = min(broken, key=_violation)
+        came += f"; trial {nearest.number} comes nearest to the constraints: {nearest.reason}"
     elif reasons:
         [(reason, count)] = reasons.most_common(1)
         came += f"; {count} of them: {reason}"
     raise RunError(came, remedy=remedy)
+
+
+def _violation(trial: Trial) -> float:
+    """Return the sum of what a trial violates, by which samplers rank such trials, too."""
+    return sum(max(0.0, value) for value in trial.constraints.values())
 
 
 def write_top_configs(

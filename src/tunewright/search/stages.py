@@ -42,13 +42,18 @@ from tunewright.training.trackers.tracker import require
 
 @dataclass(frozen=True)
 class TuneResult(Result):
-    """The result of `tune`. final: None when it was not asked for, or nothing finished."""
+    """The result of `tune`.
+
+    final: None when it was not asked for, or nothing finished. exhausted: whether every point of
+    the space has been tried, so that more trials change nothing.
+    """
 
     folder: StudyFolder
     record: StudyRecord
     ending: Ending
     final: TrainResult | None
     evaluation: Evaluation | None
+    exhausted: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return the study, its best trial, and the scores of the final training."""
@@ -110,7 +115,9 @@ def tune(
                 during.enter_context(fresh_report(prepared.folder, prepared.url, watch.notice))
             seconds = prepared.config.study.budget
             budget = None if seconds is None else Budget(seconds, began)
-            record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
+            record, ending, exhausted = explore(
+                recipe, composed, prepared, executor_share, watch, budget
+            )
             trained, evaluation = None, None
             if prepared.config.study.final and record.best is not None:  # even after a timeout
                 final = partial(train_winner, recipe, prepared, record, executor_share, watch)
@@ -126,7 +133,7 @@ def tune(
                         "the best trial ran in another study, and its weights are not here: "
                         "best_config.yaml is the result"
                     )
-            return TuneResult(prepared.folder, record, ending, trained, evaluation)
+            return TuneResult(prepared.folder, record, ending, trained, evaluation, exhausted)
     finally:
         lock.release()
 

@@ -39,3 +39,10 @@ def train_and_summarise():
         wandb.log({"val_loss": 1.0})
     run.summary["val_loss"] = 0.25
     return run
+
+
+def train_untidily():
+    import wandb
+
+    wandb.init()
+    wandb.log({"val_loss ": wandb.config["lr"], " size": 2})

@@ -148,6 +148,13 @@ def test_what_the_client_reports(readers):
     assert [reader.asked for reader in found.all if reader.asked] == [{"lr"}]
 
 
+def test_blanks_around_a_name_do_not_hide_a_metric(readers):
+    found = readers()
+    metrics = {"test acc ": 0.5, " loss": 1.0, "f1 ": 0.1, "f1": 0.2}
+    found.reports.write_text(json.dumps({"step": 1, "metrics": metrics}) + "\n")
+    assert found.poll() == [ScriptReport(1, {"test acc": 0.5, "loss": 1.0, "f1": 0.2})]
+
+
 def field(number: int, kind: int, content: bytes) -> bytes:
     size = bytes([len(content)]) if kind == 2 else b""
     return bytes([number << 3 | kind]) + size + content

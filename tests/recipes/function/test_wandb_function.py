@@ -6,7 +6,13 @@ import types
 
 import pytest
 import yaml
-from practice.sweeps import train, train_and_return, train_and_summarise, train_silently
+from practice.sweeps import (
+    train,
+    train_and_return,
+    train_and_summarise,
+    train_silently,
+    train_untidily,
+)
 
 import tunewright
 from tunewright.errors import RunError, SpaceError, UsageError
@@ -53,6 +59,11 @@ def test_the_number_of_trials_of_the_call_wins_over_the_sweep(tmp_path):
     assert len(tuned.record.trials) == 2
     best = tuned.record.best
     assert (best.score, best.metrics) == (best.parameters["lr"], {"size": 3.0})
+
+
+def test_blanks_around_a_name_do_not_hide_the_goal(tmp_path):
+    found = tune(train_untidily, tmp_path, INLINE, trials=1).record.best
+    assert (found.score, found.metrics) == (found.parameters["lr"], {"size": 2.0})
 
 
 def test_a_better_value_in_the_summary_is_the_score(tmp_path):

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from tunewright.config import study_schema
+from tunewright.recipes.recipe import UNKNOWN_EPOCHS
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.forecast.time_left import (
@@ -85,6 +86,26 @@ def test_the_end_of_a_trial_makes_no_jump() -> None:
     assert clock.now == 160.0
     for now, left in said:
         assert left == pytest.approx(160.0 - now, abs=1e-6)
+
+
+def test_scripts_are_as_long_as_the_longest_that_ended() -> None:
+    """Nobody knew their length; a running one is not taken to go on for a million steps."""
+    clock = Clock()
+    timings = Timings(last_step=UNKNOWN_EPOCHS, total=12, slots=2, clock=clock)
+    for number in (0, 1):
+        timings.start_trial(number)
+    clock.now = 2.0
+    for number in (0, 1):
+        timings.record_report(number, 2, 2.0)
+    assert timings.seconds_left() is None
+    timings.end_trial(0, "done", 2.0)
+    assert timings.seconds_left() == pytest.approx(10.0)  # ten trials of two seconds, two at once
+    clock.now = 8.0
+    timings.record_report(1, 8, 8.0)
+    timings.end_trial(1, "pruned", 8.0)
+    left = timings.seconds_left()
+    assert left is not None
+    assert left <= 20.0
 
 
 def test_pruned_shares_are_learned() -> None:

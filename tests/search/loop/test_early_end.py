@@ -1,11 +1,14 @@
 """A search ends before its last trial: space exhausted, nothing better, or nothing but failures."""
 
 import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import tunewright
+from tunewright.cli.output.results import print_tuned
 from tunewright.errors import RunError
 
 INLINE = ("executor.type=inline", "study.pruner.type=none")
@@ -15,6 +18,12 @@ X = {"x": {"type": "int", "low": 0, "high": 1000}}
 def tune(function, runs, *words, space=None, name="study", **named):
     named = {"goal": "value:max", "trials": 12, **named}
     return tunewright.tune(function, space or X, *INLINE, *words, name=name, runs_dir=runs, **named)
+
+
+def printed(tuned):
+    console = Console(file=StringIO(), width=200)
+    print_tuned(console, tuned)
+    return console.file.getvalue()
 
 
 def numbers(runs, name="study"):
@@ -32,6 +41,14 @@ def test_an_exhausted_space_ends_the_search_and_each_resume(tmp_path, capsys):
         tuned = tune(lambda params, report: params["x"], tmp_path, words, space=space, trials=30)
         assert sorted(t.parameters["x"] for t in tuned.record.trials) == list(range(21))
         assert "the search ends after 21 of 30 trials" in capsys.readouterr().err
+        assert tuned.exhausted
+        assert "continues the search" not in printed(tuned)
+
+
+def test_a_search_that_can_go_on_says_how(tmp_path):
+    tuned = tune(lambda params, report: params["x"], tmp_path, trials=2)
+    assert not tuned.exhausted
+    assert "with --trials 4   # continues the search" in printed(tuned)
 
 
 def test_failures_for_one_reason_end_the_search(tmp_path):
@@ -54,6 +71,14 @@ def test_failures_for_several_reasons_do_not(tmp_path):
 
     with pytest.raises(RunError, match=r"no trial of 'study' finished: .* 8 failed; 4 of them"):
         tune(fails, tmp_path, trials=8)
+
+
+def test_where_all_violate_a_constraint_the_nearest_is_named(tmp_path):
+    words = ("study.sampler.type=grid", "study.constraints=['size <= 5']")
+    space = {"x": {"type": "int", "low": 3, "high": 7}}
+    with pytest.raises(RunError, match=r"trial \d comes nearest to the constraints: size is 6"):
+        tune(lambda params, report: {"value": 1.0, "size": 2.0 * params["x"]}, tmp_path, *words,
+             space=space, trials=5)  # fmt: skip
 
 
 def test_a_success_is_no_systematic_failure(tmp_path, capsys):

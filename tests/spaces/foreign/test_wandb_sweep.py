@@ -122,12 +122,21 @@ def test_metric_goal_and_target(metric, goal, target):
         ({"max_iter": 27, "s": 2}, 3, 3),  # bands 9 and 3, as W&B's documentation has it
         ({"max_iter": 81, "s": 2, "eta": 2, "strict": True}, 20, 2),
         ({"max_iter": 5, "s": 9, "eta": 2}, 1, 2),
+        ({"max_iter": 19, "s": 2, "min_iter": 7}, 2, 3),  # W&B looks at max_iter first
+        ({"s": 2, "min_iter": 7}, 7, 3),
     ],
 )
 def test_early_terminate_is_successive_halving(early, first, factor):
     spec = read(early_terminate={"type": "hyperband", **early})
     pruner = spec.settings["study"]["pruner"]
     assert pruner == {"type": "asha", "min_resource": first, "reduction_factor": factor}
+
+
+def test_a_band_that_is_not_used_is_said():
+    early = {"type": "hyperband", "max_iter": 19, "s": 2, "min_iter": 7}
+    assert any(
+        "min_iter = 7 is not used" in notice for notice in read(early_terminate=early).notices
+    )
 
 
 def test_without_early_terminate_nothing_is_pruned_and_that_is_said():
@@ -179,6 +188,10 @@ def test_a_sweep_is_known_by_its_keys():
         ({"parameters": {"a": {"value": 1}}}, "searches nothing"),
         ({"parameters": {"a": 3}}, r"a = 3.*Write a: \{value: 3\}"),
         ({"parameters": {"o": {"parameters": {}}}}, r"o\.parameters = "),
+        (
+            {"parameters": {"o": {"name": {"values": ["a", "b"]}}}},
+            r"o has 'name'.*below `parameters`: o: \{parameters: \{name: \.\.\.\}\}",
+        ),
         ({"parameters": {"a": {"distribution": "normal"}}}, "a: distribution = normal"),
     ],
 )

@@ -108,7 +108,11 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
         print_line(console, f"  {format_command('train', folder.best_config)} seeds=[1,2,3]")
     if tuned.record.recipe != "function" and folder.database.exists():  # a server is typed again
         again = f"{format_command('tune', '--resume', folder.path)} {more}".rstrip()
-    print_line(console, f"  {again}   # continues the search")
+    if tuned.exhausted:
+        again = "# every point of this space has been tried"
+    else:
+        again += "   # continues the search"
+    print_line(console, f"  {again}")
 
 
 def print_report(console: Console, written: "ReportFile") -> None:

@@ -13,7 +13,6 @@ from tunewright.recipes.command.config import CommandConfig
 from tunewright.recipes.command.placeholders import (
     OTHERS,
     PARAMETERS,
-    UNKNOWN_EPOCHS,
     TrialValues,
     fill_shell,
     fill_words,
@@ -22,6 +21,7 @@ from tunewright.recipes.command.placeholders import (
     unknown_places,
     uses,
 )
+from tunewright.recipes.recipe import UNKNOWN_EPOCHS
 from tunewright.spaces.domain import Categorical, Int
 from tunewright.spaces.space import Parameter, Space
 

@@ -12,13 +12,13 @@ from tunewright.client import VARIABLE
 from tunewright.recipes.command.config import CommandConfig
 from tunewright.recipes.command.metrics.reader import ReaderContext
 from tunewright.recipes.command.placeholders import (
-    UNKNOWN_EPOCHS,
     TrialValues,
     fill_shell,
     fill_text,
     fill_words,
 )
 from tunewright.recipes.command.script import ScriptStart
+from tunewright.recipes.recipe import UNKNOWN_EPOCHS
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 

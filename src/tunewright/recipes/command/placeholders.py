@@ -28,8 +28,6 @@ PARAMETERS = (
 )
 """Placeholders that stand for all parameters."""
 OTHERS = ("run_dir", "seed", "epochs", "env", "interpreter", "program")
-UNKNOWN_EPOCHS = 1_000_000
-"""`training.epochs` where nobody has set it."""
 MACRO = re.compile(r"\$\{([^{}]*)\}")
 """A placeholder as W&B's sweep files write it: `${args}`."""
 

@@ -125,12 +125,15 @@ class Report:
     ) -> dict[str, float]:
         """Return the numbers among `named`; other values are left out, with one notice.
 
-        whence: where the values come from, for errors. Raises ConfigError for one of `goals` that
-        is not a number.
+        Blanks around a name do not belong to it. whence: where the values come from, for errors.
+        Raises ConfigError for one of `goals` that is not a number.
         """
         numbers: dict[str, float] = {}
         others: dict[str, str] = {}
-        for name, value in named.items():
+        for written, value in named.items():
+            name = written.strip()
+            if name != written and name in named:
+                continue
             try:
                 numbers[name] = number(value)
             except TypeError:

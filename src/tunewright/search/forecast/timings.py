@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from tunewright.recipes.recipe import UNKNOWN_EPOCHS
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.quantities import duration, size
@@ -122,7 +123,7 @@ class Timings:
         ]
         begun = len(self._ended) + len(running) + len(self._waiting)
         return RemainingWork(
-            self.last_step,
+            self._length,
             self.slots,
             max(0, self.total - begun),
             tuple(self._ended.values()),
@@ -130,6 +131,13 @@ class Timings:
             tuple(self._waiting.values()),
             self.assumed,
         )
+
+    @property
+    def _length(self) -> int:
+        """The steps of a whole trial; where nobody knew, those of the longest one that was done."""
+        if self.last_step < UNKNOWN_EPOCHS or not self._done_steps:
+            return self.last_step
+        return max(1, *self._done_steps, *(running.steps for running in self._running.values()))
 
     def seconds_left(self, best: int | None = None) -> float | None:
         """Return the seconds until the whole job is done, with the final training of `best`."""
@@ -203,5 +211,7 @@ class Timings:
             work = self.work()
             pace = pace_of(work)
             left = seconds_left(work, None if pace is None else each_seed(pace, self.seeds))
+            if work.last_step >= UNKNOWN_EPOCHS:  # it would make days of the first report
+                left = pace = None
             self._estimated = (now, left, pace)
         return self._estimated[1:]

@@ -32,7 +32,7 @@ class StudyLoop(RunLoop[TrialRun]):
     def __init__(self, study: Study, search: Search, watch: StudyCallback, lease: Lease) -> None:
         super().__init__(search.executor, watch, search.executor.trial_timeout)
         self.study, self.search, self._lease = study, search, lease
-        self._total = study.reachable(search.total)
+        self._total, self._no_point_left = study.reachable(search.total), False
         if self._total < search.total:
             again = f", and {study.holes} that failed again" if study.holes else ""
             watch.notice(
@@ -61,6 +61,12 @@ class StudyLoop(RunLoop[TrialRun]):
             ends_early=search.patience is not None,
         )
         self._timings.load(record, search.folder)
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether every point of the space has been tried, so that more trials change nothing."""
+        count = self.study.count
+        return self._no_point_left or self.study.reachable(count + 1) == count
 
     def study_progress(self) -> StudyProgress:
         """Return the current counts, the best trial and the time left."""
@@ -141,7 +147,7 @@ class StudyLoop(RunLoop[TrialRun]):
             except SpaceExhausted as error:
                 if self.study.count == 0:
                     raise
-                why = str(error)
+                why, self._no_point_left = str(error), True
         self._total = self.study.count
         if self.live or not self.early_end.failure:  # else an error says it at once
             self.watch.notice(

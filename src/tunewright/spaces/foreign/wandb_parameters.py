@@ -38,7 +38,7 @@ def read_wandb_parameter(name: str, raw: Mapping[str, Any]) -> ReadParameter:
             raise SpaceError(
                 f"{name} has {quote(key)}",
                 expected=f"one of {', '.join(FIELDS)}",
-                remedy=did_you_mean(str(key), FIELDS),
+                remedy=did_you_mean(str(key), FIELDS) or _below_parameters(name, key, raw[key]),
             )
     kind = raw.get("distribution") or _infer_distribution(name, raw)
     if kind in _UNBOUNDED:
@@ -50,6 +50,13 @@ def read_wandb_parameter(name: str, raw: Mapping[str, Any]) -> ReadParameter:
             remedy=did_you_mean(str(kind), _KINDS),
         )
     return _KINDS[kind](name, raw)
+
+
+def _below_parameters(name: str, key: Any, inner: Any) -> str:
+    """Return how a nested parameter is written, where `inner` looks like one."""
+    if not isinstance(inner, Mapping) or not {*inner} & {*FIELDS, "parameters"}:
+        return ""
+    return f"Nested parameters stand below `parameters`: {name}: {{parameters: {{{key}: ...}}}}."
 
 
 def _infer_distribution(name: str, raw: Mapping[str, Any]) -> str:

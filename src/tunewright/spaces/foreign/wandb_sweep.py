@@ -165,7 +165,7 @@ def _set_metric(metric: Any, file: Path, settings: Tree) -> list[str]:
         raise SpaceError(
             f"metric.goal = {quote(goal)} in the sweep {file}", expected="minimize or maximize"
         )
-    settings["goal"] = f"{metric['name']}:{_GOALS[goal]}"
+    settings["goal"] = f"{metric['name'].strip()}:{_GOALS[goal]}"
     if (target := metric.get("target")) is not None:
         if not is_number(target):
             raise SpaceError(
@@ -208,11 +208,17 @@ def _set_pruner(raw: Any, file: Path, settings: Tree) -> list[str]:
     eta = raw.get("eta", 3)
     if eta < 2:
         raise SpaceError(f"early_terminate.eta = {eta} in the sweep {file}", expected="2 or more")
-    if "min_iter" in raw:
-        first = raw["min_iter"]
-    elif "max_iter" in raw and "s" in raw:
+    notices = []
+    if "max_iter" in raw and "s" in raw:
         bands = [raw["max_iter"] // eta**place for place in range(1, raw["s"] + 1)]
         first = min((band for band in bands if band >= 1), default=1)
+        if "min_iter" in raw:
+            notices.append(
+                f"early_terminate.min_iter = {raw['min_iter']} is not used, since W&B goes by "
+                "max_iter and s where they are set; leave those out to go by min_iter"
+            )
+    elif "min_iter" in raw:
+        first = raw["min_iter"]
     else:
         raise SpaceError(
             f"early_terminate in the sweep {file} has {', '.join(raw)}",
@@ -225,8 +231,9 @@ def _set_pruner(raw: Any, file: Path, settings: Tree) -> list[str]:
     )
     rungs = ", ".join(str(first * eta**place) for place in range(3))
     return [
+        *notices,
         f"early_terminate: hyperband is the pruner asha here: at step {rungs}, ... the best "
-        f"1/{eta} go on"
+        f"1/{eta} go on",
     ]
 
 

@@ -223,7 +223,10 @@ class SessionRun:
 
 
 def flat_numbers(data: Any, prefix: str = "") -> dict[str, float]:
-    """Return the numbers in nested metrics by dotted name, of any library; others are left out."""
+    """Return the numbers in nested metrics by dotted name, of any library; others are left out.
+
+    Blanks around a name do not belong to it.
+    """
     numbers: dict[str, float] = {}
     for name, value in data.items():
         if isinstance(value, dict):
@@ -233,7 +236,7 @@ def flat_numbers(data: Any, prefix: str = "") -> dict[str, float]:
         try:
             plain = item() if callable(item) and not isinstance(value, Forgotten) else value
             if isinstance(plain, (bool, int, float)):
-                numbers[f"{prefix}{name}"] = float(plain)
+                numbers[f"{prefix}{name}".strip()] = float(plain)
         except (TypeError, ValueError, RuntimeError, OverflowError):
             continue
     return numbers

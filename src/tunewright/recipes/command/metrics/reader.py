@@ -13,13 +13,19 @@ from tunewright.registry import Registry
 class ScriptReport:
     """Metrics that a script reported at once.
 
-    step: None where it named none. unit: the name of the step, since `step` and `epoch` of one
-    script do not compare.
+    step: None where it named none. metrics: by name, without blanks around it. unit: the name of
+    the step, since `step` and `epoch` of one script do not compare.
     """
 
     step: int | None
     metrics: Mapping[str, float]
     unit: str = "step"
+
+    def __post_init__(self) -> None:
+        # `log({"acc ": 0.5})` is a slip that hides a metric from whoever looks for `acc`.
+        stripped = {name.strip(): value for name, value in self.metrics.items()}
+        exact = {name: value for name, value in self.metrics.items() if name == name.strip()}
+        object.__setattr__(self, "metrics", {**stripped, **exact})
 
 
 @dataclass(frozen=True)
