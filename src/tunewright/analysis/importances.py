@@ -4,6 +4,7 @@ import math
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 from tunewright.analysis.final_scores import FinalScore, predict_final_scores
 from tunewright.runs.record import Goal, StudyRecord, Trial, rank_with_ties
@@ -25,6 +26,11 @@ class JudgedTrials:
     trials: tuple[Trial, ...]
     values: Mapping[int, float]
     predicted: Mapping[int, FinalScore]
+
+    @cached_property
+    def varying(self) -> list[str]:
+        """The parameters with several values; see `varying_parameters`."""
+        return _varying(self.trials)
 
     @property
     def finished(self) -> int:
@@ -93,7 +99,10 @@ def varying_parameters(record: StudyRecord, judged: JudgedTrials | None = None) 
     At least `FEWEST` trials must have a parameter that some lack: two say nothing about it. judged:
     None for those of the first goal.
     """
-    trials = (judged or judge_trials(record)).trials
+    return (judged or judge_trials(record)).varying
+
+
+def _varying(trials: Sequence[Trial]) -> list[str]:
     counts = Counter(path for trial in trials for path in trial.parameters)
     first: dict[str, str] = {}
     varying: set[str] = set()

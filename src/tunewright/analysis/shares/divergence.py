@@ -38,15 +38,20 @@ class Regime:
 def top_trials(losses: Floats, counts: Floats) -> Mask:
     """Return which trials are among the best tenth [resamples, trials].
 
-    losses, counts: [resamples, trials], less is better; how often each was drawn. Those that tie
-    with the last of the tenth belong to it.
+    losses, counts: [resamples or 1, trials], less is better; how often each was drawn. Those that
+    tie with the last of the tenth belong to it.
     """
     order = np.argsort(losses, axis=1, kind="stable")
-    reached = np.cumsum(np.take_along_axis(counts, order, axis=1), axis=1)
-    needed = np.ceil(TOP * reached[:, -1:])
-    last = np.argmax(reached >= needed, axis=1)
-    places = np.take_along_axis(order, last[:, None], axis=1)
-    found: Mask = losses <= np.take_along_axis(losses, places, axis=1)
+    if len(losses) == 1:  # sorted once for all resamples
+        reached = np.cumsum(counts[:, order[0]], axis=1)
+    else:
+        reached = np.cumsum(np.take_along_axis(counts, order, axis=1), axis=1)
+    last = np.argmax(reached >= np.ceil(TOP * reached[:, -1:]), axis=1)
+    if len(losses) == 1:
+        worst = losses[0, order[0, last]]
+    else:
+        worst = losses[np.arange(len(losses)), order[np.arange(len(losses)), last]]
+    found: Mask = losses <= worst[:, None]
     return found
 
 
@@ -54,10 +59,11 @@ def divergences(regimes: Sequence[Regime], counts: Floats, top: Mask) -> Floats:
     """Return [resamples] how far the best trials differ from all in a parameter.
 
     The Pearson divergence of the two densities, weighted by the regimes in which the best trials
-    lie. counts, top: [resamples, trials]. Source: Watanabe et al. 2023; of regimes, 2026.
+    lie. counts: [resamples or 1, trials]; top: [resamples, trials]. Source: Watanabe et al. 2023;
+    of regimes, 2026.
     """
     best = np.where(top, counts, 0.0)
-    total = np.zeros(len(counts))
+    total = np.zeros(len(top))
     # A resample may hold no trial of a rare condition.
     all_count, best_count = (np.maximum(one.sum(axis=1), 1e-300) for one in (counts, best))
     for regime in regimes:
@@ -69,8 +75,8 @@ def divergences(regimes: Sequence[Regime], counts: Floats, top: Mask) -> Floats:
         density = _choice_density if regime.is_choice else _number_density
         whole, good = density(inside) + 1e-12, density(inside_best) + 1e-12
         pearson = (whole * (good / whole - 1.0) ** 2).sum(axis=1)
-        some = of_best > 0
-        total[some] += (of_best**2 / np.maximum(of_all, 1e-300) * pearson)[some]
+        weight = of_best**2 / np.maximum(of_all, 1e-300)
+        total += np.where(of_best > 0, weight * pearson, 0.0)
     found: Floats = total * (best_count / all_count) ** 2
     return found
 

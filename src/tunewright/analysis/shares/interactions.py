@@ -28,7 +28,7 @@ ALONE = 12
 ROWS_PER_TERM = 3
 """Trials for each term of the model at least; parameters beyond are not held constant."""
 MOST_ROWS = 2000
-"""Trials that are modelled at most."""
+"""Trials that are modelled; more of them change no conclusion and take seconds."""
 LEVELS = 4
 """Levels of a choice that enter products, the most frequent ones beyond the first."""
 
@@ -38,19 +38,15 @@ def pair_shares(
 ) -> list[PairShare]:
     """Return the interactions of the most important parameters, the strongest first.
 
-    columns: of the trials [trials]. losses: [trials], less is better. ranked: the parameters, the
-    most important first. A pair is judged on the trials that have both, and left out where they are
-    too few.
+    columns: of at most `MOST_ROWS` trials. losses: [trials], less is better. ranked: the
+    parameters, the most important first. A pair is judged on the trials that have both, and left
+    out where they are too few.
     """
-    kept = np.arange(len(losses))
-    if len(kept) > MOST_ROWS:
-        kept = np.unique(np.linspace(0, len(losses) - 1, MOST_ROWS).astype(np.int64))
-    taken = {path: columns[path].take(kept) for path in ranked[:ALONE] if path in columns}
-    response = -losses[kept]
+    taken = {path: columns[path] for path in ranked[:ALONE] if path in columns}
     found = [
         pair
         for first, second in itertools.combinations(list(taken)[:PARAMETERS], 2)
-        if (pair := _pair(taken, response, first, second)) is not None
+        if (pair := _pair(taken, -losses, first, second)) is not None
     ]
     chances = holm([pair.chance for pair in found])
     corrected = [

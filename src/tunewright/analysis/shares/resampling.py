@@ -12,7 +12,7 @@ from tunewright.analysis.shares.divergence import Cells, Regime, divergences, to
 RESAMPLES = 200
 FEWEST_RESAMPLES = 40
 """Resamples of the largest studies."""
-WORK = 20_000_000
+WORK = 5_000_000
 """Values of parameters that are counted at most, over all resamples; about two seconds."""
 
 
@@ -35,7 +35,8 @@ def resamples_for(trials: int, parameters: int) -> int:
 def measure(branches: Sequence[Branch], losses: Floats, counts: Floats) -> Floats:
     """Return PED-ANOVA's figures [resamples, parameters], in the order of the branches.
 
-    losses, counts: [resamples, trials], less is better; how often each trial was drawn.
+    losses: [resamples or 1, trials], less is better. counts: [resamples, trials], how often each
+    trial was drawn.
     """
     columns = []
     for branch in branches:
@@ -45,32 +46,53 @@ def measure(branches: Sequence[Branch], losses: Floats, counts: Floats) -> Float
     return np.stack(columns, axis=1)
 
 
+def measure_shuffled(
+    branches: Sequence[Branch], losses: Floats, resamples: int, rng: np.random.Generator
+) -> Floats:
+    """Return the same figures where the best trials are a random tenth. losses: [trials]."""
+    columns = []
+    for branch in branches:
+        once = np.ones((1, len(branch.rows)))
+        top = top_trials(losses[None, branch.rows], once)
+        random = rng.permuted(np.repeat(top, resamples, axis=0), axis=1)
+        columns += [divergences(regimes, once, random) for regimes in branch.regimes.values()]
+    return np.stack(columns, axis=1)
+
+
 def share_intervals(
     branches: Sequence[Branch], losses: Floats, errors: Floats, resamples: int
 ) -> dict[str, Interval]:
-    """Return the 95 % interval of each parameter's share.
+    """Return the 95 % interval of each parameter's share: percentiles of the bootstrap.
 
     losses: [trials], less is better. errors: [trials] standard errors of those that are predicted,
-    else 0; each resample draws them anew. The figures of a resample are too large by about as much
-    as those of the study are, since noise sets its best trials apart as well; so they are reflected
-    about those of the study before shares are taken of them (the basic bootstrap, Davison and
-    Hinkley 1997, section 5.2). The ends are moved, where need be, to hold the share itself.
+    else 0; each resample draws them anew.
+
+    Chance alone sets the best trials apart, in a resample even more than in the study. How much is
+    measured with the losses shuffled, and taken off each resample's figure: once where a figure is
+    above 95 % of the shuffled ones, twice where it is not, as then all of it may be chance; such a
+    share's interval begins at 0. The ends are moved, where need be, to hold the share itself.
     """
     rng, count = np.random.default_rng(0), len(losses)
     found = measure(branches, losses[None, :], np.ones((1, count)))[0]
-    draws = []
+    draws, shuffled = [], []
     for size in np.diff(np.append(np.arange(0, resamples, _at_once(count)), resamples)):
         counts = rng.multinomial(count, np.full(count, 1.0 / count), size=size).astype(np.float64)
-        drawn = losses + errors * rng.standard_normal((size, count))
-        draws.append(measure(branches, drawn, counts))
-    reflected = np.maximum(0.0, 2.0 * found - np.concatenate(draws))
-    share, shares = found / found.sum(), _normalise(reflected)
+        noisy = losses[None, :]
+        if errors.any():
+            noisy = losses + errors * rng.standard_normal((size, count))
+        draws.append(measure(branches, noisy, counts))
+        shuffled.append(measure_shuffled(branches, losses, size, rng))
+    chance = np.concatenate(shuffled)
+    beyond = np.mean(chance >= found, axis=0) <= 1.0 - LEVEL
+    noise = np.where(beyond, 1.0, 2.0) * chance.mean(axis=0)
+    shares = _normalise(np.maximum(0.0, np.concatenate(draws) - noise))
+    share = found / found.sum()
     tail = (1.0 - LEVEL) / 2.0
     low, high = np.quantile(shares, [tail, 1.0 - tail], axis=0)
+    low = np.where(beyond, np.minimum(low, share), 0.0)
     paths = [path for branch in branches for path in branch.regimes]
     return {
-        path: (float(min(low[at], share[at])), float(max(high[at], share[at])))
-        for at, path in enumerate(paths)
+        path: (float(low[at]), float(max(high[at], share[at]))) for at, path in enumerate(paths)
     }
 
 

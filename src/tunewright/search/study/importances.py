@@ -18,7 +18,6 @@ from tunewright.analysis.importances import (
     judge_trials,
     no_best_tenth,
     nothing_to_explain,
-    varying_parameters,
 )
 from tunewright.analysis.overview import importance_notes, searched_paths, why_not_ranked
 from tunewright.analysis.score_intervals import LEVEL, Interval
@@ -28,12 +27,12 @@ from tunewright.analysis.shares.importances import (
     PairShare,
     ParameterShare,
 )
-from tunewright.analysis.shares.interactions import pair_shares
+from tunewright.analysis.shares.interactions import MOST_ROWS, pair_shares
 from tunewright.analysis.shares.resampling import Branch, resamples_for, share_intervals
 from tunewright.runs.record import Goal, StudyRecord
 from tunewright.search.study.importance.fanova import TREES, fanova_shares
 from tunewright.search.study.importance.grid_cells import regimes_of
-from tunewright.search.study.importance.trials_view import TrialsView, with_losses
+from tunewright.search.study.importance.trials_view import TrialsView
 from tunewright.search.study.optuna_types import OURS_TO_RUN
 from tunewright.spaces.space import Parameter
 
@@ -137,11 +136,8 @@ class ImportanceSource:
         """Return the parameters that can be ranked, by the trials that have them."""
         if nothing_to_explain(self.record, judged):
             return []
-        paths = [
-            path
-            for path in varying_parameters(self.record, judged)
-            if self._can_be_compared(path, judged)
-        ]
+        without = self._without_identity(judged)
+        paths = [path for path in judged.varying if path not in without]
         judged = judged.thin(self._most(judged))
         found: dict[tuple[int, ...], list[str]] = {}
         for path in paths:
@@ -153,13 +149,19 @@ class ImportanceSource:
             if not no_best_tenth(inside := judged.only([judged.trials[row] for row in rows]))
         ]
 
-    def _can_be_compared(self, path: str, judged: JudgedTrials) -> bool:
-        """Return whether Optuna can tell the domains of a parameter apart: not choices of lists."""
-        domains = (self.stored[trial.number].distributions.get(path) for trial in judged.trials)
-        try:
-            return all(hash(d) is not None for d in {id(d): d for d in domains}.values())
-        except TypeError:
-            return False
+    def _without_identity(self, judged: JudgedTrials) -> set[str]:
+        """Return the parameters whose domains Optuna cannot tell apart: their choices are lists."""
+        found: set[str] = set()
+        seen: set[int] = set()  # trials share a few objects; hashing takes long
+        for trial in judged.trials:
+            for path, domain in self.stored[trial.number].distributions.items():
+                if id(domain) not in seen:
+                    seen.add(id(domain))
+                    try:
+                        hash(domain)
+                    except TypeError:
+                        found.add(path)
+        return found
 
     def _point(
         self, groups: Sequence[_Group], method: Method
@@ -177,7 +179,8 @@ class ImportanceSource:
                 if set(group.rows) <= set(other.rows)
                 for path in other.paths
             ]
-            shares, of_trees = fanova_shares(with_losses(group.judged, self.stored), wide)
+            losses = _loss_by_number(group.judged)
+            shares, of_trees = fanova_shares(self._stored_of(group), losses, wide)
             found |= {path: shares[path] for path in group.paths if path in shares}
             trees |= {path: of_trees[path] for path in group.paths if path in of_trees}
         return _normalise(found), trees
@@ -187,19 +190,26 @@ class ImportanceSource:
         evaluator = PedAnovaImportanceEvaluator(region_quantile=region)
         found: dict[str, float] = {}
         for group in groups:
+            losses = _loss_by_number(group.judged)
             with warnings.catch_warnings():
-                # `normalize` may change. A trial that alone has a domain is ignored for it. With
-                # ties, the best tenth may be the better half.
+                # `normalize` may change. Low targets count as good ones, as they should. A trial
+                # that alone has a domain is ignored for it. With ties, the best tenth may be the
+                # better half.
                 warnings.filterwarnings("ignore", "Argument ``normalize``", ExperimentalWarning)
+                warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator comp", UserWarning)
                 warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
                 warnings.filterwarnings("ignore", "Target and region quantiles", UserWarning)
                 found |= get_param_importances(
-                    TrialsView(with_losses(group.judged, self.stored)),
+                    TrialsView(self._stored_of(group)),
                     evaluator=evaluator,
                     params=list(group.paths),
+                    target=lambda trial, losses=losses: losses[trial.number],  # type: ignore[misc]
                     normalize=False,
                 )
         return _normalise(found)
+
+    def _stored_of(self, group: _Group) -> list[FrozenTrial]:
+        return [self.stored[trial.number] for trial in group.judged.trials]
 
     def _rows(
         self, groups: Sequence[_Group], judged: JudgedTrials, shares: Mapping[str, float]
@@ -225,13 +235,14 @@ class ImportanceSource:
             return TREES, _spread_of_trees(shares, trees)
         branches = []
         for group in groups:
-            stored = [self.stored[trial.number] for trial in group.judged.trials]
+            stored = self._stored_of(group)
             regimes = {path: regimes_of(path, stored) for path in group.paths}
             branches.append(Branch(np.array(group.rows), regimes))
         resamples = resamples_for(len(judged.trials), len(shares))
         return resamples, share_intervals(branches, *_losses(judged), resamples)
 
     def _pairs(self, judged: JudgedTrials, shares: Mapping[str, float]) -> Sequence[PairShare]:
+        judged = judged.thin(MOST_ROWS)
         table = tabulate(replace(self.record, trials=judged.trials), self.parameters or None)
         ranked = sorted(shares, key=lambda path: -shares[path])
         return pair_shares(table.columns, _losses(judged)[0], ranked)
@@ -254,10 +265,14 @@ def source_of(
     return ImportanceSource(record, {trial.number: trial for trial in stored}, parameters)
 
 
+def _loss_by_number(judged: JudgedTrials) -> dict[int, float]:
+    sign = -judged.goal.sign
+    return {trial.number: sign * judged.values[trial.number] for trial in judged.trials}
+
+
 def _losses(judged: JudgedTrials) -> tuple[Floats, Floats]:
     """Return [trials] the losses, and the standard errors of those that are predicted."""
-    sign = -judged.goal.sign
-    losses = [sign * judged.values[trial.number] for trial in judged.trials]
+    losses = list(_loss_by_number(judged).values())
     errors = [
         judged.predicted[t.number].error if t.number in judged.predicted else 0.0
         for t in judged.trials

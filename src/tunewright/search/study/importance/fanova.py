@@ -28,13 +28,13 @@ DEPTH = 6
 
 
 def fanova_shares(
-    trials: Sequence[FrozenTrial], paths: Sequence[str]
+    trials: Sequence[FrozenTrial], losses: Mapping[int, float], paths: Sequence[str]
 ) -> tuple[dict[str, float], dict[str, Floats]]:
     """Return the share of the variance that each parameter explains by itself, and [trees] those.
 
-    trials: complete ones that all have the parameters. A parameter that was a number in one trial
-    and a choice in another is left out. Empty where the values do not vary. Source: Hutter, Hoos
-    and Leyton-Brown 2014.
+    trials: all have the parameters. losses: by their numbers, less is better. A parameter that was
+    a number in one trial and a choice in another is left out. Empty where the losses do not vary.
+    Source: Hutter, Hoos and Leyton-Brown 2014.
     """
     covering = {path: _cover([t.distributions[path] for t in trials]) for path in paths}
     domains = {path: domain for path, domain in covering.items() if domain is not None}
@@ -49,7 +49,11 @@ def fanova_shares(
     evaluator = FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=0)
     try:
         shares = get_param_importances(
-            TrialsView(narrowed), evaluator=evaluator, params=list(domains), normalize=False
+            TrialsView(narrowed),
+            evaluator=evaluator,
+            params=list(domains),
+            target=lambda trial: losses[trial.number],
+            normalize=False,
         )
     except RuntimeError:  # Optuna's, for trees without any variance
         return {}, {}

@@ -23,18 +23,21 @@ FEWEST = 2
 
 def regimes_of(path: str, trials: Sequence[FrozenTrial]) -> list[Regime]:
     """Return the trials that have a parameter by its domain; the ranges may have been changed."""
-    rows: dict[BaseDistribution, list[int]] = defaultdict(list)
-    seen: dict[int, BaseDistribution] = {}  # trials share a few; hashing each takes long
+    places: dict[int, list[int]] = defaultdict(list)
+    seen: dict[int, BaseDistribution] = {}  # trials share a few objects; hashing takes long
     for row, trial in enumerate(trials):
-        if path in trial.distributions:
-            domain = trial.distributions[path]
-            rows[seen.setdefault(id(domain), domain)].append(row)
+        if (domain := trial.distributions.get(path)) is not None:
+            seen[id(domain)] = domain
+            places[id(domain)].append(row)
+    rows: dict[BaseDistribution, list[int]] = defaultdict(list)
+    for key, domain in seen.items():
+        rows[domain] += places[key]
     found = []
-    for domain, places in rows.items():
-        if len(places) >= FEWEST and not domain.single():
-            cells, size = _cells(domain, [trials[row].params[path] for row in places])
+    for domain, of_domain in rows.items():
+        if len(of_domain) >= FEWEST and not domain.single():
+            cells, size = _cells(domain, [trials[row].params[path] for row in of_domain])
             is_choice = isinstance(domain, CategoricalDistribution)
-            found.append(Regime(np.array(places), cells, size, is_choice))
+            found.append(Regime(np.array(of_domain), cells, size, is_choice))
     return found
 
 
