@@ -9,7 +9,8 @@ from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.grid.seed_ties import compare_seeds
 from tunewright.analysis.importances import (
     FEWEST,
-    completed_trials,
+    JudgedTrials,
+    judge_trials,
     nothing_to_explain,
     rarely_set,
 )
@@ -17,7 +18,8 @@ from tunewright.result import Result
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
 ENOUGH = 50
-"""Completed trials below which PED-ANOVA has fewer than five above its quantile."""
+"""Trials below which PED-ANOVA has fewer than five above its quantile."""
+_NO_DIFFERENCE = "the best tenth of the trials differs in no parameter"
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,18 @@ class StudyOverview(Result):
         return {k: v for k, v in found.items() if v or k not in ("storage", "seeds")}
 
 
-def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int) -> StudyOverview:
-    """Return what `analyze` shows of a study; top: how many of its best trials."""
+def overview(
+    record: StudyRecord,
+    importances: Mapping[str, float],
+    *,
+    top: int,
+    judged: JudgedTrials | None = None,
+) -> StudyOverview:
+    """Return what `analyze` shows of a study.
+
+    top: how many of its best trials. judged: the trials behind the importances, where they are
+    known already.
+    """
     own = replace(record, trials=record.own)
     ranked = record.rank_trials()
     compared = compare_seeds(record)
@@ -84,7 +96,7 @@ def overview(record: StudyRecord, importances: Mapping[str, float], *, top: int)
             for trial in ranked[:top]
         ],
         importances=dict(importances),
-        importance_notes=_caveats(record, importances),
+        importance_notes=importance_notes(record, importances, judged or judge_trials(record)),
         failures=failures(record),
         good=[_good_row(trial) for trial in record.trials if trial.good],
         avoided=summarise_avoid_rules(record),
@@ -139,18 +151,25 @@ def _good_row(trial: Trial) -> dict[str, Any]:
     return {"name": trial.good, "trial": trial.number, "state": trial.state, "score": trial.score}
 
 
-def _caveats(record: StudyRecord, importances: Mapping[str, float]) -> list[str]:
+def importance_notes(
+    record: StudyRecord, importances: Mapping[str, float], judged: JudgedTrials
+) -> list[str]:
     """Return the caveats of the importances, or why there are none."""
     if not importances:
-        why = nothing_to_explain(record) or "the best tenth of the trials differs in no parameter"
+        why = nothing_to_explain(record, judged) or _NO_DIFFERENCE
         return [f"no importances: {why}"]
     notes = []
-    if (count := len(completed_trials(record))) < ENOUGH:
+    count, predicted = len(judged.trials), len(judged.predicted)
+    pruned = len(record.of_state("pruned"))
+    if predicted:
         notes.append(
-            f"{count} completed trials: importances are rough below {ENOUGH} "
-            "(pruned trials do not count)"
+            f"{predicted} of {pruned} pruned trials count with the score that their curves predict"
         )
-    rare = rarely_set(record)
+    if count < ENOUGH:
+        completed = "" if predicted or not pruned else " (pruned trials do not count)"
+        what = "trials" if predicted else "completed trials"
+        notes.append(f"{count} {what}: importances are rough below {ENOUGH}{completed}")
+    rare = rarely_set(record, judged)
     if rare:
         notes.append(f"not ranked, because fewer than {FEWEST} trials set them: {', '.join(rare)}")
     left_out = [p for p in searched_paths(record) if p not in importances and p not in rare]
@@ -159,6 +178,18 @@ def _caveats(record: StudyRecord, importances: Mapping[str, float]) -> list[str]
             f"not ranked, because completed trials do not differ in them: {', '.join(left_out)}"
         )
     return notes
+
+
+def why_not_ranked(record: StudyRecord, judged: JudgedTrials, path: str) -> str:
+    """Return why a parameter has no importance."""
+    if why := nothing_to_explain(record, judged):
+        return why
+    if path in rarely_set(record, judged):
+        return f"fewer than {FEWEST} trials set it"
+    values = {repr(t.parameters[path]) for t in judged.trials if path in t.parameters}
+    if len(values) < 2:
+        return "completed trials do not differ in it"
+    return "its values cannot be ranked, or the scores of the trials that have it do not differ"
 
 
 def _short(reason: str) -> str:

@@ -168,7 +168,8 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
         tree = settings["configuration"]
         refuse_lost_rows(place.url, str(place.name), folder)
     loaded = load_study(place.url, place.name if folder is not None else name or place.name)
-    shown = overview(loaded.record, loaded.importances, top=top)
+    judged = loaded.importance_source.judged
+    shown = overview(loaded.record, loaded.importances, top=top, judged=judged)
     shown = replace(
         shown, findings=find(loaded.record, loaded.parameters, _context(loaded, folder, tree))
     )

@@ -49,7 +49,7 @@ class Effects:
         self.rows = rows
         self.response = response[rows]
         self.columns = {path: column.take(rows) for path, column in columns.items()}
-        self.terms = {path: _terms(column) for path, column in self.columns.items()}
+        self.terms = {path: terms_of(column) for path, column in self.columns.items()}
         order = np.linspace(0.0, 1.0, len(rows)) if len(rows) else np.zeros(0)
         self.base = np.stack([np.ones(len(rows)), order, np.log1p(20.0 * order)], axis=1)
         self.variance = float(self.response.var()) if len(rows) else 0.0
@@ -73,7 +73,7 @@ class Effects:
             terms = np.concatenate([terms, *self._pairs(path)], axis=1)
         basis = self._basis(path)
         rest = self.response - basis @ (basis.T @ self.response)
-        free = _orthonormal(terms - basis @ (basis.T @ terms))
+        free = orthonormal(terms - basis @ (basis.T @ terms))
         first, second = free.shape[1], len(rest) - basis.shape[1] - free.shape[1]
         if first == 0 or second < 8 or self.variance <= 0:
             return None
@@ -93,11 +93,11 @@ class Effects:
 
     def _choose_controls(self) -> list[str]:
         """Return the parameters that explain most, within what the trials can bear."""
-        basis = _orthonormal(self.base)
+        basis = orthonormal(self.base)
         rest = self.response - basis @ (basis.T @ self.response)
         gains = []
         for path, terms in self.terms.items():
-            free = _orthonormal(terms - basis @ (basis.T @ terms))
+            free = orthonormal(terms - basis @ (basis.T @ terms))
             if width := free.shape[1]:
                 gains.append((float(((free.T @ rest) ** 2).sum()) / width, path, width))
         chosen: list[str] = []
@@ -113,7 +113,7 @@ class Effects:
         key = path if path in self.controls else ""
         if key not in self._bases:
             others = [self.terms[control] for control in self.controls if control != key]
-            self._bases[key] = _orthonormal(np.concatenate([self.base, *others], axis=1))
+            self._bases[key] = orthonormal(np.concatenate([self.base, *others], axis=1))
         return self._bases[key]
 
     def _pairs(self, path: str) -> list[Floats]:
@@ -126,7 +126,7 @@ class Effects:
     def _fit(self, path: str) -> Floats:
         """Return [rows] what a parameter explains, with mean 0 and variance 1; or all 0."""
         if path not in self._fitted:
-            basis = _orthonormal(self.terms[path])
+            basis = orthonormal(self.terms[path])
             effect = basis @ (basis.T @ self.residuals(path))
             effect -= effect.mean() if len(effect) else 0.0
             spread = float(effect.std()) if len(effect) else 0.0
@@ -134,7 +134,7 @@ class Effects:
         return self._fitted[path]
 
 
-def _terms(column: ParameterColumn) -> Floats:
+def terms_of(column: ParameterColumn) -> Floats:
     """Return [rows, terms] of a parameter, each with mean 0.
 
     Trials without it are at its middle: that they lack it is the effect of the choice that decides
@@ -156,7 +156,7 @@ def _terms(column: ParameterColumn) -> Floats:
     return centred
 
 
-def _orthonormal(terms: Floats) -> Floats:
+def orthonormal(terms: Floats) -> Floats:
     """Return an orthonormal basis [rows, rank] of the columns of `terms`."""
     if not terms.size:
         return np.zeros((len(terms), 0))

@@ -91,19 +91,27 @@ def stratified_wilcoxon(values: Floats, marked: Mask, blocks: int = 4) -> tuple[
 
 
 def noncentrality_upper(statistic: float, first: int, second: int) -> float:
-    """Return the upper 95 % bound of the noncentrality behind an F statistic.
+    """Return the upper 95 % bound of the noncentrality behind an F statistic."""
+    return noncentrality_bound(statistic, first, second, ALPHA)
 
-    It is the one for which so small a statistic has a chance of 5 %. Source: Steiger 2004.
+
+def noncentrality_bound(statistic: float, first: int, second: int, chance: float) -> float:
+    """Return the noncentrality for which at most this F statistic has a chance; 0 where none has.
+
+    chance: 0.05 for an upper 95 % bound, 0.025 and 0.975 for the ends of an interval. Source:
+    Steiger 2004.
     """
-    from scipy.special import ncfdtr
+    from scipy.special import fdtr, ncfdtr
 
+    if fdtr(first, second, statistic) <= chance:
+        return 0.0
     low, high = 0.0, 10.0
-    while ncfdtr(first, second, high, statistic) > ALPHA and high < 1e6:
+    while ncfdtr(first, second, high, statistic) > chance and high < 1e6:
         high *= 2.0
     for _ in range(40):
         middle = (low + high) / 2.0
         low, high = (
-            (middle, high) if ncfdtr(first, second, middle, statistic) > ALPHA else (low, middle)
+            (middle, high) if ncfdtr(first, second, middle, statistic) > chance else (low, middle)
         )
     return high
 

@@ -19,7 +19,7 @@ from tunewright.search.storage.database import (
     storage_to_read,
 )
 from tunewright.search.storage.urls import without_password
-from tunewright.search.study.importances import importances
+from tunewright.search.study.importances import ImportanceSource, source_of
 from tunewright.search.study.optuna_types import OURS_TO_RUN, decode, record_of
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
 from tunewright.spaces.space import Parameter
@@ -29,14 +29,19 @@ from tunewright.spaces.space import Parameter
 class LoadedStudy:
     """A stored study as plain values.
 
-    importances: for its first goal; empty where the trials cannot tell them. parameters: what was
-    searched, without conditions. settings: None for a study of another program.
+    importance_source: to ask for importances. parameters: what was searched, without conditions.
+    settings: None for a study of another program.
     """
 
     record: StudyRecord
-    importances: dict[str, float]
+    importance_source: ImportanceSource
     parameters: tuple[Parameter, ...]
     settings: Settings | None
+
+    @property
+    def importances(self) -> dict[str, float]:
+        """Importances for the first goal; empty where the trials cannot tell them."""
+        return self.importance_source.shares
 
 
 def load_study(url: str, name: str | None) -> LoadedStudy:
@@ -50,7 +55,9 @@ def load_study(url: str, name: str | None) -> LoadedStudy:
         study = optuna.load_study(study_name=chosen, storage=storage)
         settings = settings_in(study.user_attrs)
         record = record_of(study, settings)
-        return LoadedStudy(record, importances(study, record), _parameters(study), settings)
+        parameters = _parameters(study)
+        source = source_of(study, record, parameters)
+        return LoadedStudy(record, source, parameters, settings)
 
 
 def _parameters(study: optuna.Study) -> tuple[Parameter, ...]:

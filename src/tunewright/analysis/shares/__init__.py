@@ -1,0 +1,1 @@
+"""Importances of parameters: their form, their intervals, and interactions of pairs."""

@@ -1,0 +1,1 @@
+"""Optuna's evaluators of importance on chosen trials."""
