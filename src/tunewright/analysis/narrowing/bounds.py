@@ -3,37 +3,40 @@
 import math
 
 from tunewright.analysis.findings.trial_table import ParameterColumn
-from tunewright.spaces.domain import Categorical, Domain, Float, Int, grid_steps, on_grid
+from tunewright.spaces.domain import Categorical, Domain, Float, Int, as_written
 
 DIGITS = 2
+NEAR = 1e-9
+"""Part of a step by which rounding may be off."""
 
 
 def part_of(column: ParameterColumn, low: float, high: float) -> Domain:
     """Return the part of a numeric domain between two places from 0 to 1, and a little more."""
     domain = column.domain
     assert not isinstance(domain, Categorical)
+    if low <= 0.0 and high >= 1.0:
+        return domain
     first = domain.low if low <= 0.0 else max(domain.low, _outwards(column.value(low), up=False))
     last = domain.high if high >= 1.0 else min(domain.high, _outwards(column.value(high), up=True))
     return between(domain, first, last)
 
 
 def between(domain: Float | Int, low: float, high: float) -> Float | Int:
-    """Return a domain from `low` to `high` on the scale and the steps of another."""
-    if isinstance(domain, Int):
-        down, up = math.floor(low + 1e-9), math.ceil(high - 1e-9)
-        if domain.step > 1:
-            down = domain.low + (down - domain.low) // domain.step * domain.step
-            up = domain.low - (domain.low - up) // domain.step * domain.step
-        return Int(down, max(down, up), domain.log, domain.step)
-    step = domain.step
-    if step is None:
+    """Return a domain from `low` to `high` on the scale and the steps of another.
+
+    Within the other domain an end moves outwards to the next step; beyond it inwards, since nothing
+    may lie further out.
+    """
+    if not domain.step or (isinstance(domain, Float) and domain.log):
         return Float(float(low), float(high), domain.log)
-    if low < domain.low or high > domain.high:  # wider than before
-        return Float(float(low), float(high), False, step)
-    last_place = grid_steps(domain)
-    first_place = min(last_place, max(0, math.floor((low - domain.low) / step + 1e-9)))
-    end_place = min(last_place, max(first_place, math.ceil((high - domain.low) / step - 1e-9)))
-    return Float(on_grid(domain, first_place), on_grid(domain, end_place), False, step)
+    first, last = (low - domain.low) / domain.step, (high - domain.low) / domain.step
+    whole = math.floor((domain.high - domain.low) / domain.step + NEAR)
+    down = math.floor(first + NEAR) if first >= 0 else math.ceil(first - NEAR)
+    up = math.ceil(last - NEAR) if last <= whole + NEAR else math.floor(last + NEAR)
+    ends = [domain.low + place * domain.step for place in (down, max(down, up))]
+    if isinstance(domain, Int):
+        return Int(int(ends[0]), int(ends[1]), domain.log, domain.step)
+    return Float(as_written(ends[0]), as_written(ends[1]), False, domain.step)
 
 
 def _outwards(number: float, *, up: bool) -> float:

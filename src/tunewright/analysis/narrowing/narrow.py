@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from tunewright.analysis.findings.changes import more_trials
-from tunewright.analysis.findings.evidence import gather
+from tunewright.analysis.findings.evidence import Evidence, gather
 from tunewright.analysis.findings.finding import StudyContext
 from tunewright.analysis.findings.kinds.parameters import edges_of, find_no_effect
 from tunewright.analysis.findings.wording import figure, join_words, trials
@@ -20,10 +20,10 @@ from tunewright.analysis.narrowing.narrowing import (
 )
 from tunewright.analysis.narrowing.optimum_location import locate_optimum, rank_quality
 from tunewright.analysis.narrowing.parameters import Narrower
-from tunewright.analysis.narrowing.regions import region_parameters
+from tunewright.analysis.narrowing.regions import group_trials, region_parameters
 from tunewright.errors import StudyError, UsageError, did_you_mean
 from tunewright.runs.record import StudyRecord, Trial
-from tunewright.spaces.domain import nearest
+from tunewright.spaces.domain import Categorical, nearest
 from tunewright.spaces.space import Parameter, Space
 from tunewright.spaces.specification import domain_fields, read_specification
 
@@ -65,13 +65,14 @@ def narrow(
     location = locate_optimum(record, space)
     best = record.best
     values = {} if best is None else best.parameters
-    idle = [path for one in find_no_effect(evidence) for path in one.parameters]
     edges: dict[str, list[Any]] = {}
     for edge in edges_of(evidence):
         edges.setdefault(edge.column.path, []).append(edge)
-    locked = {path: values[path] for path in idle if lock and path in values}
-    narrower = Narrower(location, keep, edges, values, locked)
+    narrower = Narrower(location, keep, edges, values)
     changed = [narrower.narrow(parameter) for parameter in space.parameters]
+    idle = _without_effect(evidence, changed)
+    if lock:
+        changed = [_lock(one) if one.path in idle else one for one in changed]
     carried, sign = rank_quality(record)[0], record.goals[0].sign
     whole = _narrowed_space(specification, space, changed, carried, values, sign)
     top = max(1, round(keep * location.rows))
@@ -81,8 +82,12 @@ def narrow(
     around = []
     if regions > 1:
         narrowed = read_specification(whole.specification, context.configuration)
-        for own, start in region_parameters(location, narrowed, keep, regions):
-            around.append(_narrowed_space(specification, space, own, carried, start, sign))
+        for members in group_trials(location, keep, regions):
+            best = location.trials[members[0]]
+            own = region_parameters(location, narrowed, members)
+            found = _narrowed_space(specification, space, own, carried, best.parameters, sign)
+            about = f"around trial {best.number}: {trials(len(members))}, the best with"
+            around.append(replace(found, header=(f"{about} {figure(best.score)}",)))
         if len(around) < regions:
             notices.append(
                 f"{len(around)} region(s) in place of {regions}: the best trials lie close together"
@@ -94,7 +99,7 @@ def narrow(
         + (f", the best with {figure(whole.cut.best, 4)}." if whole.cut.best is not None else "."),
     )
     spaces = tuple(
-        replace(one, header=(f"Region {place} of {len(around)} of {record.name!r}.",))
+        replace(one, header=(f"region {place} of {len(around)} of {record.name}, {one.header[0]}",))
         for place, one in enumerate(around, 1)
     )
     return Narrowing(
@@ -111,9 +116,29 @@ def narrow(
         score=None if best is None else best.score,
         regions=spaces,
         notices=tuple(notices),
-        idle=() if lock else tuple(idle),
+        idle=tuple(path for path in idle if path in whole.specification["parameters"] and not lock),
         context=context,
     )
+
+
+def _without_effect(evidence: Evidence, changed: Sequence[NarrowedParameter]) -> list[str]:
+    """Return the parameters that surely make no difference, also to the process."""
+    decided = {
+        one.path
+        for one in changed
+        if one.change in ("widened", "moved", "fixed")
+        or (one.change == "narrowed" and isinstance(one.before, Categorical))
+    }
+    found = [path for one in find_no_effect(evidence) for path in one.parameters]
+    return [path for path in found if path not in decided]
+
+
+def _lock(one: NarrowedParameter) -> NarrowedParameter:
+    """Return a parameter fixed at its value in the best trial; as it is where that lacks it."""
+    if one.best is None:
+        return one
+    reason = "it makes no difference; this is the value of the best trial"
+    return replace(one, after=Categorical((one.best,)), change="fixed", reason=reason)
 
 
 def _check_options(keep: float, regions: int) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from tunewright.analysis.findings.finding import StudyContext
+from tunewright.analysis.findings.wording import trials
 from tunewright.analysis.narrowing.space_file import space_text
 from tunewright.result import Result, to_json
 from tunewright.runs.atomic import write_text
@@ -83,7 +84,7 @@ class NarrowedSpace(Result):
         """Return how many parameters were changed, and what lies outside."""
         changed = Counter(one.change for one in self.parameters if one.change != "kept")
         how = ", ".join(f"{count} {change}" for change, count in changed.items()) or "unchanged"
-        return f"{how}; {self.fitting} trials lie in it, {self.cut.count} outside"
+        return f"{how}; {trials(self.fitting)} lie in it, {self.cut.count} outside"
 
     def as_json(self) -> dict[str, Any]:
         """Return the parameters, the counts and the space file."""

@@ -1,7 +1,7 @@
 """What the trials and the model leave of each parameter's domain."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -30,15 +30,13 @@ FEWEST_TRIED = 3
 class Narrower:
     """Narrows the parameters of a space. keep: the share of the trials whose range stays.
 
-    edges: by path, ends at which the best trials lie. locked: values by path that are taken as
-    decided. best: the values of the best trial.
+    edges: by path, ends at which the best trials lie. best: the values of the best trial.
     """
 
     location: OptimumLocation
     keep: float
     edges: Mapping[str, Sequence[RangeEdge]]
     best: Mapping[str, Any]
-    locked: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def level(self) -> float:
@@ -55,10 +53,6 @@ class Narrower:
     def narrow(self, parameter: Parameter) -> NarrowedParameter:
         """Return a parameter before and after."""
         path, domain = parameter.path, parameter.domain
-        if path in self.locked:
-            only = Categorical((self.locked[path],))
-            reason = "it makes no difference; this is the value of the best trial"
-            return self._changed(parameter, only, "fixed", reason)
         columns = self.location.columns
         if path not in columns:
             return self._changed(parameter, domain, "kept", "no trial has it")

@@ -1,17 +1,15 @@
 """Groups of good trials that lie apart, and the space around each."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any
-
 import numpy as np
 
+from tunewright.analysis.findings.significance import Floats
 from tunewright.analysis.findings.trial_table import Codes, ParameterColumn
-from tunewright.analysis.findings.wording import figure, trials
+from tunewright.analysis.findings.wording import figure, join_words
 from tunewright.analysis.narrowing.bounds import between, part_of
 from tunewright.analysis.narrowing.narrowing import Change, NarrowedParameter
 from tunewright.analysis.narrowing.optimum_location import OptimumLocation
 from tunewright.analysis.narrowing.parameters import units_of
-from tunewright.spaces.domain import Categorical, Domain, same
+from tunewright.spaces.domain import Categorical, Domain, Float, Int, same
 from tunewright.spaces.space import Parameter, Space
 
 APART = (0.8, 0.6, 0.4)
@@ -21,19 +19,10 @@ MARGIN = 0.1
 
 
 def region_parameters(
-    location: OptimumLocation, space: Space, keep: float, count: int
-) -> Iterator[tuple[list[NarrowedParameter], Mapping[str, Any]]]:
-    """Yield the parameters of each region within a space, and its best values, best region first.
-
-    keep: the share of the trials that are good. count: of regions; fewer come where the good trials
-    lie together.
-    """
-    for members in group_trials(location, keep, count):
-        best = location.trials[members[0]]
-        yield (
-            [_parameter(location, parameter, members) for parameter in space.parameters],
-            best.parameters,
-        )
+    location: OptimumLocation, space: Space, members: Codes
+) -> list[NarrowedParameter]:
+    """Return the parameters of a space around a group of trials. members: as `group_trials` has."""
+    return [_parameter(location, parameter, members) for parameter in space.parameters]
 
 
 def group_trials(location: OptimumLocation, keep: float, count: int) -> list[Codes]:
@@ -65,19 +54,22 @@ def _parameter(
     location: OptimumLocation, parameter: Parameter, members: Codes
 ) -> NarrowedParameter:
     path, before = parameter.path, parameter.domain
-    best = location.trials[members[0]]
-    value = best.parameters.get(path)
     after: Domain = before
+    reason = "none of its trials has it"
     if path in location.columns:
         column = location.of_trials(path)
+        units = units_of(column, members)
         if isinstance(before, Categorical):
             after = _choices(column, before, members)
-        elif len(units_of(column, members)):
-            after = _range(column, before, members)
+            reason = f"its trials have {join_words([figure(one) for one in after.choices])}"
+        elif len(units):
+            after = _range(column, before, units)
+            first, last = (figure(column.value(float(end))) for end in (units.min(), units.max()))
+            reason = f"its trials lie from {first} to {last}"
+            reason = reason if first != last else f"its trials have {first}"
     change: Change = "kept" if after == before else "narrowed"
-    about = f"around trial {best.number}"
-    reason = f"{about}: {trials(len(members))}, the best with {figure(best.score)}"
-    return NarrowedParameter(path, before, after, change, reason, value)
+    best = location.trials[members[0]].parameters.get(path)
+    return NarrowedParameter(path, before, after, change, reason, best)
 
 
 def _choices(column: ParameterColumn, before: Categorical, members: Codes) -> Categorical:
@@ -87,12 +79,13 @@ def _choices(column: ParameterColumn, before: Categorical, members: Codes) -> Ca
     return Categorical(kept) if kept else before
 
 
-def _range(column: ParameterColumn, before: Domain, members: Codes) -> Domain:
-    assert not isinstance(before, Categorical)
-    units = units_of(column, members)
+def _range(column: ParameterColumn, before: Float | Int, units: Floats) -> Domain:
     low, high = float(units.min()), float(units.max())
     margin = max(MARGIN, (high - low) / max(1, len(units) - 1))
     part = part_of(column, max(0.0, low - margin), min(1.0, high + margin))
     assert not isinstance(part, Categorical)
-    first, last = max(part.low, before.low), min(part.high, before.high)
+    assert not isinstance(column.domain, Categorical)
+    # At the end of what was searched it reaches to the end of a range that is wider now.
+    first = before.low if part.low <= column.domain.low else max(part.low, before.low)
+    last = before.high if part.high >= column.domain.high else min(part.high, before.high)
     return between(before, first, last)

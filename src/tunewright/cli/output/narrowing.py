@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from rich.table import Table
 from rich.text import Text
 
-from tunewright.analysis.findings.wording import join_words
+from tunewright.analysis.findings.wording import join_words, trials
 from tunewright.cli.output.formatting import figure, format_command, from_here, print_line
 from tunewright.cli.output.safe_console import table_width
 from tunewright.errors import printable
@@ -23,15 +23,15 @@ def print_narrowing(console: "Console", found: "Narrowing") -> None:
     """Print each parameter before and after with the reason, what is cut, and what to type next."""
     print_line(
         console,
-        f"{found.study}: {found.trials} trials, the {found.top} best of them kept, "
+        f"{found.study}: {trials(found.trials)}, the {found.top} best of them kept, "
         f"best {found.goal} = {figure(found.score)}",
     )
     console.print(_table("the space of the next stage", found), width=table_width(console))
     _print_cut(console, found)
     if len(found.regions) > 1:
-        for place, region in enumerate(found.regions, 1):
-            title = f"region {place}, {region.parameters[0].reason}"
-            console.print(_table(printable(title), region), width=table_width(console))
+        for region in found.regions:
+            title = printable(region.header[0])
+            console.print(_table(title, region), width=table_width(console))
             _print_cut(console, region)
     for notice in found.notices:
         print_line(console, f"note: {printable(notice)}")
@@ -62,12 +62,12 @@ def _table(title: str, space: "NarrowedSpace") -> Table:
 def _print_cut(console: "Console", space: "NarrowedSpace") -> None:
     cut = space.cut
     if not cut.count:
-        print_line(console, f"all {space.fitting} trials lie in it")
+        print_line(console, f"{trials(space.fitting)} lie in it, and none outside")
         return
     best = ""
     if cut.best is not None:
         best = f", the best of them trial {cut.best_trial} with {figure(cut.best)}"
-    print_line(console, f"{space.fitting} trials lie in it; {cut.count} fall out{best}")
+    print_line(console, f"{trials(space.fitting)} lie in it; {cut.count} fall out{best}")
 
 
 def next_commands(found: "Narrowing") -> list[str]:

@@ -112,11 +112,13 @@ class StagedSearch:
         explored = None if begun else self._explore()
         if explored is not None and self._is_good_enough(explored):
             return self._finish([self.first], [explored])
-        files = begun or self._narrow()
-        searches, results = [self.first], [] if explored is None else [explored]
         view = self._view()
-        total = max(len(files), self.study.trials - len(view.record.own))
-        for region, count in enumerate(share_out(total, len(files))):
+        total = self.study.trials - len(view.record.own)
+        if explored is not None and total < 1:
+            return self._finish([self.first], [explored])
+        files = begun or self._narrow(view, total)
+        searches, results = [self.first], [] if explored is None else [explored]
+        for region, count in enumerate(share_out(max(total, len(files)), len(files))):
             searches.append(self._second(files, region, count))
             self._announce("refine", searches[-1], count)
             results.append(run_search(self.recipe, searches[-1], self.watch))
@@ -171,14 +173,16 @@ class StagedSearch:
     def _view(self) -> StudyView:
         return read_study(str(self.folder.path), storage=self.first.study.url, runs=self.runs)
 
-    def _narrow(self) -> list[Path]:
-        """Write the spaces of the second search, and say what they leave out."""
+    def _narrow(self, view: StudyView, trials: int) -> list[Path]:
+        """Write the spaces of the second search, and say what they leave out.
+
+        trials: those that it has.
+        """
         refine = self.study.refine
-        view = self._view()
         for file in self.folder.path.glob("refine*.yaml"):  # of a call that ended here
             file.unlink()
         try:
-            found = view.narrow(keep=refine.keep, regions=refine.regions)
+            found = view.narrow(keep=refine.keep, regions=min(refine.regions, trials))
         except StudyError as error:
             self.watch.notice(f"refining in the same space: {error.came}")
             file = self.folder.path / "refine.yaml"
