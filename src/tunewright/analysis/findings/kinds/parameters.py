@@ -1,6 +1,7 @@
 """Findings on single parameters: without effect, best at an edge, decided."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -216,7 +217,14 @@ def _edge_finding(found: Evidence, edges: Sequence[RangeEdge], count: int) -> Fi
         "edge",
         f"the best {join_words(paths)} lie{'s' if len(paths) == 1 else ''} at the edge of what was "
         "searched",
-        ". ".join(parts) + ". Better values may lie beyond.",
+        ". ".join(parts)
+        + ". Better values may lie beyond."
+        + (
+            ""
+            if found.context.is_foreign
+            else f" `tunewright narrow {shlex.quote(found.context.study)}` widens it and narrows "
+            "the rest."
+        ),
         join_words([f"{percent(edge.share)} of the best" for edge in edges]),
         f"{p_text(worst)} for the slope towards the edge, for all parameters together",
         change_space(found.context, {e.column.path: e.wider for e in edges}, name="wider"),
