@@ -12,6 +12,8 @@ from typing import Any
 import pytest
 
 import tunewright
+from tunewright.cli.output.results import print_tuned
+from tunewright.cli.output.safe_console import SafeConsole
 from tunewright.config.study_schema import RefineConfig, StudyConfig
 from tunewright.errors import ConfigError, UsageError
 from tunewright.result import to_json
@@ -140,6 +142,48 @@ def test_regions_are_studies_of_their_own(tmp_path: Path) -> None:
     best = max(one.record.best.score for one in result.stages if one.record.best)
     assert result.record.best is not None
     assert result.record.best.score == best
+
+
+POINTS: dict[str, Any] = {
+    "inherit": False,
+    "parameters": {
+        "point.x": {"type": "float", "low": 0.0, "high": 5.0},
+        "optim.lr": {"type": "float", "low": 1e-4, "high": 1e-1, "log": True},
+    },
+}
+RECIPE = ("executor.type=inline", "training.epochs=1", "study.report=false")
+
+
+def recipe_call(runs: Path, command: Any = tunewright.tune, **given: Any) -> Any:
+    given = {"trials": 20, "stages": ALL, "name": "q", "pruner": "none", **given}
+    return command("quadratic", *RECIPE, space=POINTS, runs_dir=runs, **given)
+
+
+def test_the_winner_is_trained_once_where_it_was_found(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    result = recipe_call(tmp_path, regions=2)
+    assert result.final is not None
+    finals = [path.parent.name for path in tmp_path.glob("*/final")]
+    assert finals == [result.record.name]
+    trained = (tmp_path / result.record.name / "final/outcome.json").stat().st_mtime_ns
+    heard = Heard()
+    again = tunewright.tune("q", runs_dir=tmp_path, watch=heard)  # by its name alone
+    assert [one.record.name for one in again.stages] == [one.record.name for one in result.stages]
+    assert again.record.best == result.record.best
+    after = (tmp_path / result.record.name / "final/outcome.json").stat().st_mtime_ns
+    assert after == trained
+    print_tuned(SafeConsole(width=100, markup=False, highlight=False), again)
+    shown = capsys.readouterr().out
+    assert "stage q: 12 trials, best" in shown
+
+
+def test_a_plan_says_how_trials_are_split(tmp_path: Path) -> None:
+    plan = recipe_call(tmp_path, tunewright.plan)
+    assert plan.trials == 20
+    [line] = [text for text in plan.notices if text.startswith("stages:")]
+    assert "12 trials explore, as q; 8 in the space that they leave, as q-refine" in line
+    assert "then the winner in full" in line
 
 
 def test_scores_that_say_nothing_are_refined_in_the_same_space(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ around several regions. The second one begins with the trials of the first that 
 best. A call that was killed goes on where it was: what has ended is not run again.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -60,8 +60,8 @@ def tune(
     if not refines(composed.config.study):
         return once(composed, watch=watch)
     _refuse_unlike(recipe, composed.config.study)
-    first = prepare_search(recipe, composed, given, runs, from_, imports)
-    return StagedSearch(recipe, runs, watch or StudyCallback(), first).run()
+    prepare = partial(prepare_search, recipe, composed, given, runs, from_, imports)
+    return StagedSearch(recipe, runs, watch or StudyCallback(), prepare, prepare()).run()
 
 
 def _refuse_unlike(recipe: Recipe, study: StudyConfig) -> None:
@@ -82,11 +82,12 @@ def _refuse_unlike(recipe: Recipe, study: StudyConfig) -> None:
 
 @dataclass(frozen=True)
 class StagedSearch:
-    """One call in stages. first: the prepared search that explores."""
+    """One call in stages. prepare_first: prepares the search that explores; first: what it did."""
 
     recipe: Recipe
     runs: Path
     watch: StudyCallback
+    prepare_first: Callable[[], PreparedSearch]
     first: PreparedSearch
 
     @property
@@ -111,21 +112,22 @@ class StagedSearch:
             self.watch.notice(line)
         explored = None if begun else self._explore()
         if explored is not None and self._is_good_enough(explored):
-            return self._finish([self.first], [explored])
+            return self._finish([], [explored])
         view = self._view()
         total = self.study.trials - len(view.record.own)
         if explored is not None and total < 1:
-            return self._finish([self.first], [explored])
+            return self._finish([], [explored])
         files = begun or self._narrow(view, total)
-        searches, results = [self.first], [] if explored is None else [explored]
+        results = [] if explored is None else [explored]
         for region, count in enumerate(share_out(max(total, len(files)), len(files))):
-            searches.append(self._second(files, region, count))
-            self._announce("refine", searches[-1], count)
-            results.append(run_search(self.recipe, searches[-1], self.watch))
+            final = self.study.trains_winner and len(files) == 1
+            search = self._second(files, region, count, final=final)
+            self._announce("refine", search, count)
+            results.append(run_search(self.recipe, search, self.watch))
         if explored is None:
             explored = TuneResult(self.folder, view.record, "finished", None, None)
             results = [explored, *results]
-        return self._finish(searches, results)
+        return self._finish(files, results)
 
     def _announce(self, stage: str, search: PreparedSearch, count: int) -> None:
         self.watch.notice(f"stage {stage}: {count} trials in {search.study.folder.path}")
@@ -199,18 +201,20 @@ class StagedSearch:
             self.watch.notice(f"{files[-1]}: {space.describe()}")
         return files
 
-    def _second(self, files: Sequence[Path], region: int, count: int) -> PreparedSearch:
-        """Return the search in one of the narrowed spaces."""
+    def _second(
+        self, files: Sequence[Path], region: int, count: int, *, final: bool
+    ) -> PreparedSearch:
+        """Return the search in one of the narrowed spaces. final: whether it trains its winner."""
         composed = self.first.study.composed
-        several = len(files) > 1
         limits: dict[str, Any] = {
             "name": self._name_of(files[region]),
             "stages": list(ALONE),
             "trials": count,
-            "final": self.study.trains_winner and not several,
+            "final": final,
         }
         if (seconds := self.study.budget) is not None:
-            limits["budget"] = stage_seconds(self.study, seconds, region, len(files))
+            ends = stage_seconds(self.study, seconds, region, len(files))
+            limits["budget"] = seconds if final else ends
         if (seconds := self.study.timeout) is not None:
             limits["timeout"] = seconds * self.study.refine.share / len(files)
         values = {f"study.{key}": value for key, value in limits.items()}
@@ -224,9 +228,7 @@ class StagedSearch:
         )
         return replace(search, began=self.first.began)
 
-    def _finish(
-        self, searches: Sequence[PreparedSearch], results: Sequence[TuneResult]
-    ) -> TuneResult:
+    def _finish(self, files: Sequence[Path], results: Sequence[TuneResult]) -> TuneResult:
         """Return the result that has the winner, and train it where that is still to be done."""
         sign = results[0].record.goals[0].sign
         scores = [
@@ -236,10 +238,19 @@ class StagedSearch:
         # Of equal ones the last: a trial that was carried over is the same one.
         place = max(range(len(scores)), key=lambda index: (scores[index], index))
         winner = results[place]
-        if self.study.trains_winner and winner.final is None:
-            again: dict[str, Any] = {"final": True, "trials": max(1, len(winner.record.own))}
-            if (seconds := self.study.budget) is not None:
-                again["budget"] = seconds
+        has_trained = place > 0 and len(files) == 1  # the only one that refines
+        if self.study.trains_winner and not has_trained:
             self.watch.notice(f"stage final: the winner of {winner.record.name}")
-            winner = run_search(self.recipe, self._limited(searches[place], again), self.watch)
+            winner = run_search(
+                self.recipe, self._final(files, place, len(winner.record.own)), self.watch
+            )
         return replace(winner, stages=tuple(results))
+
+    def _final(self, files: Sequence[Path], place: int, count: int) -> PreparedSearch:
+        """Return a search that has ended, to train its winner. place: among all of them."""
+        if place:
+            search = self._second(files, place - 1, count, final=True)
+        else:
+            search = self._limited(self.prepare_first(), {"trials": max(1, count)})
+        search = replace(search, began=self.first.began)
+        return replace(search, study=replace(search.study, notices=()))
