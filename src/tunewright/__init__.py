@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.classification import benchmark, ensemble, predict
     from tunewright.cli.commands.compression import bd_rate, compare, compress, decompress
     from tunewright.cli.commands.images import augment, models
+    from tunewright.cli.commands.narrowing import narrow
     from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
     from tunewright.cli.commands.study import analyze, dashboard, repair, report
@@ -39,6 +40,7 @@ __all__ = [
     "export",
     "lr_find",
     "models",
+    "narrow",
     "plan",
     "plan_training",
     "predict",

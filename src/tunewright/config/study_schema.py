@@ -186,6 +186,34 @@ else:
     Pruner = with_plugins(_Unwrapped | PatientConfig, PluginPruner)
 
 
+Stage = Literal["explore", "refine", "final"]
+STAGE_ORDERS: tuple[tuple[Stage, ...], ...] = (
+    ("explore",),
+    ("explore", "final"),
+    ("explore", "refine"),
+    ("explore", "refine", "final"),
+)
+
+
+def _known_order(stages: tuple[Stage, ...]) -> tuple[Stage, ...]:
+    if stages not in STAGE_ORDERS:
+        raise ValueError("explore, then refine, final or both, in this order")
+    return stages
+
+
+class RefineConfig(Section):
+    """The second search, in the space that the first one leaves.
+
+    share: of `study.trials`, and of the time, that goes into it. keep: the share of the first
+    search's trials whose range stays searched. regions: groups of good trials around which it
+    searches, with as many trials each.
+    """
+
+    share: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.4
+    keep: Annotated[float, Field(gt=0.0, lt=1.0)] = 0.15
+    regions: Count = 1
+
+
 class StudyConfig(Section):
     """The search.
 
@@ -210,7 +238,9 @@ class StudyConfig(Section):
     audit_pruning: share of the trials that the pruner would stop and that run on all the same,
     chosen at random, so that `analyze` can say how many winners it stops. paused_gib: disk for the
     states of trials that `study.sampler.type=curves` has paused (null = a quarter of what is
-    free); the least promising lose theirs first, and would start again.
+    free); the least promising lose theirs first, and would start again. stages: what one call
+    does: explore (the search), refine (a second search, in the space that the first one leaves),
+    final (train the winner in full).
     """
 
     name: str | None = None
@@ -231,5 +261,15 @@ class StudyConfig(Section):
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()
     final: bool = True
     report: bool = True
+    stages: Annotated[tuple[Stage, ...], Field(strict=False), AfterValidator(_known_order)] = (
+        "explore",
+        "final",
+    )
+    refine: RefineConfig = RefineConfig()
     sampler: Sampler = TpeConfig()
     pruner: Pruner = AshaConfig()
+
+    @property
+    def trains_winner(self) -> bool:
+        """Whether the winner is trained in full."""
+        return self.final and "final" in self.stages

@@ -197,7 +197,7 @@ def _epochs(recipe: Recipe, composed: Composition, prepared: PreparedStudy) -> i
     """Return the epochs of all trials with all seeds, plus those of the final training."""
     config = prepared.config
     epochs = config.study.trials * config.study.seeds * config.training.epochs
-    if config.study.final:
+    if config.study.trains_winner:
         final = stage(recipe, composed, "final")[1]
         epochs += max(1, len(final.seeds)) * final.training.epochs
     return epochs

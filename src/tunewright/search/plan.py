@@ -27,6 +27,7 @@ from tunewright.search.forecast.time_left import (
 from tunewright.search.forecast.timings import Timings
 from tunewright.search.measure_cost import MeasuredCost, measure
 from tunewright.search.prepare import PreparedStudy, prepare, run_tree
+from tunewright.search.refine.trial_split import describe_stages
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.samplers import COUNTED, points_left
@@ -125,7 +126,7 @@ def plan(
     copies = f", {machine.slots} at once" if machine.slots > 1 else ""
     watch.notice(f"measuring: training the first configuration for two epochs{copies}")
     first = run_tree(recipe, prepared, _first(prepared.space))
-    evaluates = prepared.config.study.final
+    evaluates = prepared.config.study.trains_winner
     took = measure(recipe, first, prepared.config, machine, evaluates=evaluates)
     made = _make_plan(recipe, prepared.composed, prepared, machine, took, record, total)
     sizes, points = _points(prepared)
@@ -134,7 +135,7 @@ def plan(
         grid=sizes,
         points=points,
         carried=len(tried) - begun,
-        notices=(*prepared.notices, *lines),
+        notices=(*prepared.notices, *lines, *describe_stages(prepared.config.study, prepared.name)),
     )
 
 

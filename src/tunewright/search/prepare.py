@@ -112,7 +112,7 @@ def prepare(
     checked = len(notices)
     notices += short_final_notices(composed, config, full_config)
     notices += long_warmup_notices(config, composed.sources, STAGES["explore"])
-    if study.final:
+    if study.trains_winner:
         notices += long_warmup_notices(full_config, composed.sources, STAGES["final"])
     if known is None:
         _refuse_stray_trials(folder, url)
@@ -128,7 +128,7 @@ def prepare(
         trials = composed.config.study.trials
         explore, config = with_values(explore, {"study.trials": trials}, recipe.config)
         study = config.study
-    if study.final and full.get("data") != explore.get("data"):
+    if study.trains_winner and full.get("data") != explore.get("data"):
         _check_data(recipe, full, space)
     notices += recipe.check_run(config, space)
     if known is None and space.good:

@@ -1,13 +1,16 @@
 """Read a study from outside: no lock, no torch, while it runs or long after."""
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.analysis.findings.find import find
 from tunewright.analysis.findings.finding import StudyContext
+from tunewright.analysis.narrowing.narrow import KEEP, narrow, record_for
+from tunewright.analysis.narrowing.narrowing import Narrowing
+from tunewright.analysis.narrowing.read_conditions import specification_of
 from tunewright.analysis.overview import StudyOverview, overview, trial_row
 from tunewright.config.apply import with_values
 from tunewright.config.tree import Tree, flatten, get
@@ -48,7 +51,8 @@ class StudyView(Result):
     folder: None when only a database was given. replaced: the paths that trials replaced besides
     their parameters: derived ones and reserved ones. files: the configurations that were written.
     chosen: the trial that was asked for, which is then the only one in `overview.top`. heat_map,
-    plots: what was drawn, and the files.
+    plots: what was drawn, and the files. specification: the space, as a space file has it, as far
+    as it is known. context: how the study was run.
     """
 
     record: StudyRecord
@@ -60,6 +64,8 @@ class StudyView(Result):
     chosen: Trial | None = None
     heat_map: "HeatMap | None" = None
     plots: tuple[Path, ...] = ()
+    specification: Mapping[str, Any] = field(default_factory=dict)
+    context: StudyContext = field(default_factory=StudyContext)
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files; the heat map only where one was drawn."""
@@ -67,6 +73,23 @@ class StudyView(Result):
         if self.heat_map is not None:
             found |= {"heat_map": self.heat_map.as_json(), "plots": to_json(self.plots)}
         return found
+
+    def narrow(
+        self,
+        *,
+        keep: float = KEEP,
+        lock: bool = False,
+        regions: int = 1,
+        metric: str | None = None,
+    ) -> Narrowing:
+        """Return the space of the next stage, by the trials of this one.
+
+        metric: the goal to narrow for, of several. See `analysis.narrowing.narrow.narrow`.
+        """
+        record = self.record if metric is None else record_for(self.record, metric)
+        return narrow(
+            record, self.specification, self.context, keep=keep, lock=lock, regions=regions
+        )
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
@@ -170,13 +193,24 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
     loaded = load_study(place.url, place.name if folder is not None else name or place.name)
     judged = loaded.importance_source.judged
     shown = overview(loaded.record, loaded.importances, top=top, judged=judged)
-    shown = replace(
-        shown, findings=find(loaded.record, loaded.parameters, _context(loaded, folder, tree))
+    context = _context(loaded, folder, tree)
+    shown = replace(shown, findings=find(loaded.record, loaded.parameters, context))
+    view = StudyView(
+        loaded.record, shown, None, None, specification=_specification(loaded), context=context
     )
     if folder is None:
-        return StudyView(loaded.record, shown, None, None)
+        return view
     shown = replace(shown, storage=without_password(place.url))
-    return StudyView(loaded.record, shown, folder, tree, tuple(settings.get("replaced", ())))
+    replaced = tuple(settings.get("replaced", ()))
+    return replace(view, overview=shown, folder=folder, configuration=tree, replaced=replaced)
+
+
+def _specification(loaded: LoadedStudy) -> Mapping[str, Any]:
+    """Return the stored space of a study, or what its trials say of it."""
+    stored = loaded.settings.space if loaded.settings is not None else {}
+    if stored.get("parameters"):
+        return stored
+    return specification_of(loaded.record, loaded.parameters)
 
 
 def _context(loaded: LoadedStudy, folder: StudyFolder | None, tree: Tree | None) -> StudyContext:

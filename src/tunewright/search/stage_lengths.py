@@ -33,7 +33,7 @@ def short_final_notices(
 ) -> Iterator[str]:
     """Yield a notice when the winner is trained for fewer epochs than it was searched with."""
     searched, trained = explore.training.epochs, final.training.epochs
-    if explore.study.final and trained < searched:
+    if explore.study.trains_winner and trained < searched:
         yield (
             f"the final training is shorter than the trials of the search: {trained} epochs "
             f"({_epochs_from(composed, 'final')}) against {searched} "

@@ -25,16 +25,14 @@ from tunewright.search.final import FullTraining, train_in_full, train_winner
 from tunewright.search.forecast.budget import Budget, evaluate_within_budget, train_within_budget
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.loop.run_loop import Ending
-from tunewright.search.prepare import (
-    prepare,
-    refuse_leading_out,
-)
+from tunewright.search.prepare import PreparedStudy, prepare, refuse_leading_out
 from tunewright.search.reporting.keep_fresh import fresh_report
 from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.training_run import TrainResult, free_folder
 from tunewright.search.transfer.change_space import rebase
+from tunewright.search.transfer.sources import TrialSource
 from tunewright.search.transfer.warm_start import import_trials, start_from
 from tunewright.spaces.read import SpaceFile
 from tunewright.training.trackers.tracker import require
@@ -45,7 +43,8 @@ class TuneResult(Result):
     """The result of `tune`.
 
     final: None when it was not asked for, or nothing finished. exhausted: whether every point of
-    the space has been tried, so that more trials change nothing.
+    the space has been tried, so that more trials change nothing. stages: the searches of
+    `study.stages`, the first one first; empty where there is only this one.
     """
 
     folder: StudyFolder
@@ -54,6 +53,7 @@ class TuneResult(Result):
     final: TrainResult | None
     evaluation: Evaluation | None
     exhausted: bool = False
+    stages: tuple["TuneResult", ...] = ()
 
     def as_json(self) -> dict[str, Any]:
         """Return the study, its best trial, and the scores of the final training."""
@@ -69,7 +69,14 @@ class TuneResult(Result):
             "best": to_json(best),
             "final": to_json(self.final),
             "evaluation": to_json(self.evaluation),
+            **({"stages": [_in_short(one) for one in self.stages]} if self.stages else {}),
         }
+
+
+def _in_short(search: TuneResult) -> dict[str, Any]:
+    record = search.record
+    found = {"study": record.name, "folder": str(search.folder.path), "trials": len(record.own)}
+    return {**found, "ending": search.ending, "best": to_json(record.best)}
 
 
 def tune(
@@ -89,11 +96,45 @@ def tune(
     only for lost storage (StorageLost), a failed final training (RunError) and Ctrl-C
     (Interrupted).
     """
+    search = prepare_search(recipe, composed, given, runs, from_, imports)
+    return run_search(recipe, search, watch or StudyCallback())
+
+
+@dataclass(frozen=True)
+class PreparedSearch:
+    """A study with the sources that it starts from. began: by the clock, for its budget.
+
+    asked: the sources as they were typed.
+    """
+
+    study: PreparedStudy
+    sources: tuple[TrialSource, ...]
+    asked: tuple[str, ...]
+    began: float
+
+
+def prepare_search(
+    recipe: Recipe,
+    composed: Composition,
+    given: SpaceFile | None,
+    runs: Path,
+    from_: str | None = None,
+    imports: Sequence[str] = (),
+) -> PreparedSearch:
+    """Check everything that can be known before the first trial; the arguments are those of `tune`.
+
+    Raises a matching TunewrightError.
+    """
     began = time.monotonic()
     silence_optuna()
-    watch = watch or StudyCallback()
     prepared = prepare(recipe, composed, given=given, runs=runs)
     prepared, sources = start_from(recipe, prepared, from_, imports, runs)
+    return PreparedSearch(prepared, sources, (*([from_] if from_ else []), *imports), began)
+
+
+def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> TuneResult:
+    """Search, then train and evaluate the winner as its configuration says."""
+    prepared = search.study
     composed = prepared.composed
     for notice in prepared.notices:
         watch.notice(notice)
@@ -103,23 +144,25 @@ def tune(
         refuse_if_alive(prepared.name, stored_lease(prepared.url, prepared.name))
         if prepared.changed:
             rebase(recipe, prepared, watch)
-        elif sources:
-            import_trials(recipe, prepared, sources, [*([from_] if from_ else []), *imports], watch)
+        elif search.sources:
+            import_trials(recipe, prepared, search.sources, search.asked, watch)
         executor_share = share(prepared.config.executor, prepared.config.study.jobs)
         watch.notice(
             f"{executor_share.slots} worker(s) with {executor_share.threads} CPU thread(s) each "
             f"({executor_share.why}){describe_waits(executor_share.threads, os.environ)}"
         )
         with ExitStack() as during:
-            if prepared.config.study.report:
+            study = prepared.config.study
+            if study.report:
                 during.enter_context(fresh_report(prepared.folder, prepared.url, watch.notice))
-            seconds = prepared.config.study.budget
-            budget = None if seconds is None else Budget(seconds, began)
+            budget = None if study.budget is None else Budget(study.budget, search.began)
             record, ending, exhausted = explore(
                 recipe, composed, prepared, executor_share, watch, budget
             )
             trained, evaluation = None, None
-            if prepared.config.study.final and record.best is not None:  # even after a timeout
+            if (
+                prepared.config.study.trains_winner and record.best is not None
+            ):  # even after a timeout
                 final = partial(train_winner, recipe, prepared, record, executor_share, watch)
                 trained = train_within_budget(budget, watch, partial(final, budget))
                 winner = prepared.folder.trial(record.best.number)

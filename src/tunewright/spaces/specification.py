@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from tunewright.spaces.domain import Categorical, Domain, Float, Int
-from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good
-from tunewright.spaces.space import Parameter, Space
+from tunewright.spaces.rules import AvoidRule, Condition, ForbidRule, Good, conditions
+from tunewright.spaces.space import Parameter, Space, sort_parameters
 
 
 def specification(space: Space) -> dict[str, Any]:
@@ -74,3 +74,27 @@ def _good_fields(good: Good) -> dict[str, Any]:
 
 def _conditions(found: Sequence[Condition]) -> dict[str, Any]:
     return {c.path: dict(c.bounds) if c.bounds is not None else list(c.among) for c in found}
+
+
+def read_specification(fields: Mapping[str, Any], fixed: Mapping[str, Any]) -> Space:
+    """Return the space that `specification` wrote, to draw from and to compare trials with.
+
+    fixed: the flat configuration around it. It is taken as it is: whether a configuration accepts
+    its values is checked by `build_space`, which a search uses.
+    """
+    parameters = {
+        path: Parameter(
+            path,
+            read_domain(of),
+            of.get("default"),
+            conditions(of["when"], f"when of {path}") if of.get("when") else (),
+        )
+        for path, of in fields["parameters"].items()
+    }
+    forbid = tuple(
+        ForbidRule(fits=rule["fits"])
+        if set(rule) == {"fits"}
+        else ForbidRule(conditions(rule, "forbid"))
+        for rule in fields.get("forbid") or ()
+    )
+    return Space(sort_parameters(parameters), forbid, fields.get("derived") or {}, fixed)

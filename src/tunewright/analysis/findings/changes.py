@@ -66,6 +66,14 @@ def change_space(
     return f"# {file}, for: {use}\n{dump_yaml(tree)}".rstrip()
 
 
+def narrow_space(context: StudyContext, study: str, domains: Mapping[str, Domain]) -> str:
+    """Return how to search in smaller domains: commands, or Optuna's lines. study: its name."""
+    if context.is_foreign or context.recipe == "function":
+        return change_space(context, domains, name="narrower")
+    write = f"tunewright narrow {shlex.quote(context.study)} --write narrower.yaml"
+    return f"{write}\n{new_study(context, study, 'refine', '--space narrower.yaml')}"
+
+
 def keep_fixed(context: StudyContext, values: Mapping[str, Any], study: str) -> str:
     """Return how to search on with some parameters fixed. study: its name."""
     if context.is_foreign or context.recipe == "function":

@@ -3,6 +3,7 @@
 # isort: off
 from tunewright.cli.commands.search import plan, plan_training, space, tune
 from tunewright.cli.commands.study import analyze, report, dashboard, repair
+from tunewright.cli.commands.narrowing import narrow
 from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
 from tunewright.cli.commands.classification import benchmark, ensemble, predict
 from tunewright.cli.commands.submission import check, export, submit
@@ -24,6 +25,7 @@ __all__ = [
     "export",
     "lr_find",
     "models",
+    "narrow",
     "plan",
     "plan_training",
     "predict",

@@ -71,6 +71,13 @@ Resume = Annotated[
     str | Path | None,
     typer.Option("--resume", help="A study to go on with, as it was begun: name or folder."),
 ]
+Stages = Annotated[
+    str | Sequence[str] | None,
+    typer.Option("--stages", help="What one call does: explore,final or explore,refine,final."),
+]
+Regions = Annotated[
+    int | None, typer.Option("--regions", help="Groups of good trials that refine searches around.")
+]
 RetryFailed = Annotated[
     bool | str | None, typer.Option("--retry-failed", help="Run the failed trials again, too.")
 ]
@@ -92,6 +99,8 @@ class StudyOptions(TypedDict, total=False):
     from_: From
     imports: Annotated[Imports, Default(())]
     goal: Goal
+    stages: Stages
+    regions: Regions
     env: Annotated[Env, Default(())]
     yes: Annotated[Yes, Default(False)]
 
@@ -149,18 +158,22 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
     whose trials are carried over. Carried trials do not count towards `trials`. retry_failed: run
     failed trials again, with their numbers and settings: True for all of them, or one cause.
 
+    stages: with `refine`, a second search follows in the space that the first one leaves, in a
+    study of its own, `NAME-refine`; `trials` are those of both. regions: around so many groups of
+    good trials, each in a study of its own. See docs/narrowing.md.
+
     script: the words of a script's command, with placeholders for the parameters; for the recipe
     `command`, see docs/command.md. env: variables of it, written `NAME=VALUE`. yes: run a command
     that only a study's folder names.
 
-    Raises a TunewrightError; see `search.stages.tune`. RunError where all trials were run and none
-    finished.
+    Raises a TunewrightError; see `search.refine.staged_search.tune`. RunError where all trials
+    were run and none finished.
     """
     from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import resumed_request, runs_of, study_request
     from tunewright.search.callbacks import PrintNotices
+    from tunewright.search.refine.staged_search import tune as tune_stages
     from tunewright.search.results import refuse_failure
-    from tunewright.search.stages import tune as tune_stages
 
     given = complete(tune, options)
     settings = {**_settings(given), "study.retry_failed": given["retry_failed"] or None}
@@ -272,11 +285,21 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     script = translate_macros(given["script"])
     return {
         **settings,
+        "study.stages": _stages(given["stages"]),
+        "study.refine.regions": given["regions"],
         "goal": given["goal"],
         "training.epochs": given["steps"],
         "command": script or None,
         **{f"env.{name}": text for name, text in read_environment(given["env"]).items()},
     }
+
+
+def _stages(given: str | Sequence[str] | None) -> list[str] | None:
+    """Return the stages that were typed with commas between them, or given as a list."""
+    if given is None:
+        return None
+    words = given.split(",") if isinstance(given, str) else given
+    return [word.strip() for word in words]
 
 
 def _configs(given: CallOptions) -> "Configs":

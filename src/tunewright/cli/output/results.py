@@ -71,6 +71,10 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     )
     for path, value in best.parameters.items():
         print_line(console, f"  {path:<24} {figure(value)}")
+    for search in tuned.stages:
+        found = search.record
+        score = "none finished" if found.best is None else f"best {figure(found.best.score)}"
+        print_line(console, f"stage {found.name}: {len(found.own)} trials, {score}")
     if (compared := compare_seeds(tuned.record)) is not None:
         print_line(console, compared.verdict)
     if tuned.record.others:

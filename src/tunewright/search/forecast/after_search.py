@@ -20,7 +20,7 @@ def final_stage_cost(
     The cost of a final epoch grows with its number of rows, where the recipe knows it. That the
     final training has more CPU threads than a trial is ignored.
     """
-    if not prepared.config.study.final:
+    if not prepared.config.study.trains_winner:
         return FinalStageCost(report=prepared.config.study.report)
     tree, config = stage(recipe, composed, "final")
     cost = 1.0

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from tunewright.analysis.findings.changes import change_space, more_trials, round_number
+from tunewright.analysis.findings.changes import more_trials, narrow_space, round_number
 from tunewright.analysis.findings.evidence import Evidence
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.findings.significance import ALPHA, Floats, holm, p_text
@@ -130,7 +130,7 @@ def _agreement(
         f"{'; '.join(parts)}. Trials of about the same time are spread more widely.",
         f"less than {AGREED:.1f} times as spread out as other trials",
         f"{p_text(chance)}, permutation test, for all parameters together",
-        change_space(found.context, domains, name="narrower"),
+        narrow_space(found.context, found.record.name, domains),
         0.35,
         tuple(columns),
         tuple(found.table.trials[found.table.ended[i]].number for i in top),

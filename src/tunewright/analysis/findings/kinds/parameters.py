@@ -1,6 +1,7 @@
 """Findings on single parameters: without effect, best at an edge, decided."""
 
 import math
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -76,8 +77,8 @@ def _is_covered(column: ParameterColumn) -> bool:
 
 
 @dataclass(frozen=True)
-class _Edge:
-    """The end of a range at which the best trials lie. high: at its upper end."""
+class RangeEdge:
+    """The end of a range at which the best trials lie. high: at its upper end. wider: beyond it."""
 
     column: ParameterColumn
     high: bool
@@ -88,10 +89,16 @@ class _Edge:
 
 def find_edge(found: Evidence) -> list[Finding]:
     """Return the ranges at whose end the best trials lie, so that better ones may lie beyond."""
+    edges = edges_of(found)
+    return [_edge_finding(found, edges, len(_near_best(found)))] if edges else []
+
+
+def edges_of(found: Evidence) -> list[RangeEdge]:
+    """Return the ends of ranges at which the best trials lie, where the domain can be wider."""
     table = found.table
     if sum(table.done) < 10:
         return []
-    top = table.top(max(5, math.ceil(0.1 * len(table.ended))))
+    top = _near_best(found)
     tests = [
         (column, high, _slope_chance(found, path, high))
         for path, column in table.ended_columns.items()
@@ -108,8 +115,12 @@ def find_edge(found: Evidence) -> list[Finding]:
         place = [i for i, index in enumerate(table.ended) if table.trials[index] is best]
         wider = _widen(found, column, high)
         if wider is not None and place and _share_at_edge(column, np.array(place), high) == 1.0:
-            edges.append(_Edge(column, high, chance, share, wider))
-    return [_edge_finding(found, edges, len(top))] if edges else []
+            edges.append(RangeEdge(column, high, chance, share, wider))
+    return edges
+
+
+def _near_best(found: Evidence) -> Codes:
+    return found.table.top(max(5, math.ceil(0.1 * len(found.table.ended))))
 
 
 def _slope_chance(found: Evidence, path: str, high: bool) -> float:
@@ -186,7 +197,7 @@ def _longer(
     return Categorical((*domain.choices, more) if high else (more, *domain.choices))
 
 
-def _edge_finding(found: Evidence, edges: Sequence[_Edge], count: int) -> Finding:
+def _edge_finding(found: Evidence, edges: Sequence[RangeEdge], count: int) -> Finding:
     parts = []
     for edge in edges:
         domain = edge.column.domain
@@ -206,7 +217,14 @@ def _edge_finding(found: Evidence, edges: Sequence[_Edge], count: int) -> Findin
         "edge",
         f"the best {join_words(paths)} lie{'s' if len(paths) == 1 else ''} at the edge of what was "
         "searched",
-        ". ".join(parts) + ". Better values may lie beyond.",
+        ". ".join(parts)
+        + ". Better values may lie beyond."
+        + (
+            ""
+            if found.context.is_foreign
+            else f" `tunewright narrow {shlex.quote(found.context.study)}` widens it and narrows "
+            "the rest."
+        ),
         join_words([f"{percent(edge.share)} of the best" for edge in edges]),
         f"{p_text(worst)} for the slope towards the edge, for all parameters together",
         change_space(found.context, {e.column.path: e.wider for e in edges}, name="wider"),
