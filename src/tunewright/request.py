@@ -182,16 +182,25 @@ def parse_function_request(
             expected="a mapping from names to domains, or a file",
             remedy='For example {"x": {"type": "float", "low": -1.0, "high": 1.0}}.',
         )
-    if searched is None:
-        recipe = bind_objective(function)
-    elif _takes(function, 2):
-        recipe = bind_function(function)
-    else:
-        recipe = bind_wandb_function(function)
+    recipe = bind_objective(function) if searched is None else _bind(function)
+    if searched is not None and not _takes(function, 2):
         notices = (*notices, BEST_LOGGED)
     request = parse_request((recipe.name, *rest), command="tune", settings=settings, space=searched)
     composed = replace(request.composed, notices=(*request.composed.notices, *notices))
     return ParsedRequest(recipe, composed, request.space)
+
+
+def bind_reachable(function: Any) -> tuple[Recipe, dict[str, Any]]:
+    """Return the recipe bound to a function with a space, and the settings to call it again.
+
+    Raises UsageError for a function that cannot be called as `function(params, report)`.
+    """
+    _check_signature(function, with_space=True)
+    return _bind(function), {"executor.type": "inline"} if unreachable(function) else {}
+
+
+def _bind(function: Any) -> Recipe:
+    return bind_function(function) if _takes(function, 2) else bind_wandb_function(function)
 
 
 def _names_goal(settings: Mapping[str, Any], words: Sequence[Any]) -> bool:

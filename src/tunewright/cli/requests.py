@@ -5,20 +5,26 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tunewright.classification.inference.tta_views import NAMES, Views, read_views
 from tunewright.cli.command import option_names
 from tunewright.cli.options import RUNS
-from tunewright.errors import UsageError
-from tunewright.recipes.registry import recipe_names
+from tunewright.errors import UsageError, did_you_mean
+from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.registry import find_recipe, recipe_names
 from tunewright.request import (
     ParsedRequest,
+    bind_reachable,
     parse_function_request,
     parse_request,
     refuse_files,
 )
+from tunewright.runs.record import Trial
 from tunewright.typed_arguments import Configs, FileArguments
+
+if TYPE_CHECKING:
+    from tunewright.search.read_study import StudyView
 
 GivenSpace = Mapping[str, Any] | Path | str | None
 
@@ -138,16 +144,96 @@ def trial_request(
     refuse_files([str(word) for word in others], "the study", recipe=True)
     view = read_study(study, runs=Path(runs_dir))
     found = view.trial(trial)
-    tree = view.configure(found)
+    request = request_of_trial(command, view, found, others)
     assert view.folder is not None  # it was configured from it
     path = view.folder.path.absolute()
     score = "" if found.score is None else f" with {view.record.goal} = {found.score:.4g}"
     notice = f"trial {trial} of {view.record.name!r} ({found.state}{score} in the search), in full"
-    stored = FileArguments([(view.folder.trial(trial).config, tree)])
-    request = request_of(command, others, configs, otherwise=lambda: stored)
     composed = replace(request.composed, notices=(notice, *request.composed.notices))
     request = replace(request, composed=composed, runs=path.parent)
     return request, f"{path.name}-trial-{trial}"
+
+
+def study_and_overrides(
+    command: Callable[..., Any], study: str | Path | None, words: Sequence[str]
+) -> tuple[str | None, Sequence[str]]:
+    """Return a study and the overrides after it; the first word may be an override already.
+
+    Raises UsageError for an option that `command` does not have, before the study.
+    """
+    if str(study).startswith("-"):
+        options = [f"--{name}" for name in option_names(command)]
+        raise UsageError(
+            f"{study} before the study",
+            expected=f"the study first, or one of {', '.join(options)}",
+            remedy=did_you_mean(str(study), options),
+        )
+    if study is None or ("=" in str(study) and not Path(study).exists()):
+        return None, (*([] if study is None else [str(study)]), *words)
+    return str(study), words
+
+
+def request_of_trial(
+    command: Callable[..., Any],
+    view: "StudyView",
+    trial: Trial,
+    words: Sequence[Any],
+    settings: Mapping[str, Any] | None = None,
+    sections: Sequence[str] = (),
+) -> ParsedRequest:
+    """Return the request to train a trial of a study in full, with overrides.
+
+    sections: of the study's configuration that hold as well. Raises as `StudyView.configure` and
+    `request_of` do.
+    """
+    tree = view.configure(trial)
+    assert view.folder is not None  # it was configured from it
+    assert view.configuration is not None
+    tree |= {name: view.configuration[name] for name in sections}
+    stored = FileArguments([(view.folder.trial(trial.number).config, tree)])
+    return request_of(command, words, Configs(), settings=settings, otherwise=lambda: stored)
+
+
+def audit_request(
+    command: Callable[..., Any],
+    view: "StudyView",
+    words: Sequence[Any],
+    function: Callable[..., Any] | None,
+) -> tuple[Recipe, Callable[[Trial], ParsedRequest]]:
+    """Return the recipe of a study, and what gives the request to train one of its trials in full.
+
+    function: that of a study of a Python function. Raises UsageError where there is none, or one
+    too many, and for trials that name their own parameters.
+    """
+    refuse_files([str(word) for word in words], "the study", recipe=True)
+    recipe, settings = find_recipe(view.record.recipe), dict[str, Any]()
+    if (recipe.name == "function") is (function is None):
+        place = view.record.name if view.folder is None else str(view.folder.path)
+        raise UsageError(
+            f"the study {view.record.name!r} of a Python function, and no function"
+            if function is None
+            else f"a function for a study of the recipe {recipe.name}",
+            expected="the function in a call in Python, since no file names code to import"
+            if function is None
+            else "a study of that function",
+            remedy=f"From Python: tunewright.audit({place!r}, function=FUNCTION). Without "
+            "training, the epochs of its trials are compared with --curves."
+            if function is None
+            else "Leave function= out.",
+        )
+    if function is not None:
+        if view.define_by_run:
+            raise UsageError(
+                f"the trials of {view.record.name!r} name their own parameters while they run",
+                expected="a study with a space, whose configurations can be trained again",
+                remedy="Compare the epochs of its trials: --curves.",
+            )
+        recipe, settings = bind_reachable(function)
+
+    def request(trial: Trial) -> ParsedRequest:
+        return request_of_trial(command, view, trial, words, settings, ("executor", "study"))
+
+    return recipe, request
 
 
 def path_of(given: Path | str | None) -> Path | None:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.analysis.audit.judge import FidelityAudit
 from tunewright.analysis.findings.find import find
 from tunewright.analysis.findings.finding import StudyContext
 from tunewright.analysis.narrowing.narrow import KEEP, narrow, record_for
@@ -29,6 +30,7 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.runs.regular_files import exists
 from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_url
+from tunewright.search.audit.stored_audit import stored_result
 from tunewright.search.prepare import full_configuration
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
 from tunewright.search.results import write_top_configs
@@ -52,7 +54,8 @@ class StudyView(Result):
     their parameters: derived ones and reserved ones. files: the configurations that were written.
     chosen: the trial that was asked for, which is then the only one in `overview.top`. heat_map,
     plots: what was drawn, and the files. specification: the space, as a space file has it, as far
-    as it is known. context: how the study was run.
+    as it is known. context: how the study was run. audit: what full trainings say about the
+    search's fidelity; None where there were none.
     """
 
     record: StudyRecord
@@ -66,10 +69,13 @@ class StudyView(Result):
     plots: tuple[Path, ...] = ()
     specification: Mapping[str, Any] = field(default_factory=dict)
     context: StudyContext = field(default_factory=StudyContext)
+    audit: FidelityAudit | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return the overview and the files; the heat map only where one was drawn."""
+        """Return the overview and the files; the heat map and the audit only where there is one."""
         found = {**self.overview.as_json(), "files": to_json(self.files)}
+        if self.audit is not None:
+            found["audit"] = self.audit.as_json()
         if self.heat_map is not None:
             found |= {"heat_map": self.heat_map.as_json(), "plots": to_json(self.plots)}
         return found
@@ -90,6 +96,13 @@ class StudyView(Result):
         return narrow(
             record, self.specification, self.context, keep=keep, lock=lock, regions=regions
         )
+
+    @property
+    def define_by_run(self) -> bool:
+        """Whether the trials name their own parameters while they run."""
+        stored = {} if self.folder is None else read_study_file(self.folder)
+        space = (stored.get("settings") or {}).get("space") or {}
+        return bool(space.get("define_by_run"))
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
@@ -201,8 +214,14 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
     if folder is None:
         return view
     shown = replace(shown, storage=without_password(place.url))
-    replaced = tuple(settings.get("replaced", ()))
-    return replace(view, overview=shown, folder=folder, configuration=tree, replaced=replaced)
+    return replace(
+        view,
+        overview=shown,
+        folder=folder,
+        configuration=tree,
+        replaced=tuple(settings.get("replaced", ())),
+        audit=stored_result(folder, loaded.record),
+    )
 
 
 def _specification(loaded: LoadedStudy) -> Mapping[str, Any]:

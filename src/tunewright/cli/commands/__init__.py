@@ -2,7 +2,7 @@
 
 # isort: off
 from tunewright.cli.commands.search import plan, plan_training, space, tune
-from tunewright.cli.commands.study import analyze, report, dashboard, repair
+from tunewright.cli.commands.study import analyze, report, audit, dashboard, repair
 from tunewright.cli.commands.narrowing import narrow
 from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
 from tunewright.cli.commands.classification import benchmark, ensemble, predict
@@ -12,6 +12,7 @@ from tunewright.cli.commands.images import augment, models
 
 __all__ = [
     "analyze",
+    "audit",
     "augment",
     "bd_rate",
     "benchmark",

@@ -1,25 +1,31 @@
-"""The commands about a study that was begun: analyze, report, dashboard, repair."""
+"""The commands about a study that was begun: analyze, report, audit, dashboard, repair."""
 
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from tunewright.cli.command import JSON, Switch, command
-from tunewright.cli.options import RUNS, SEARCH, RunsDir
+from tunewright.cli.options import RUNS, SEARCH, RunsDir, Yes
 from tunewright.errors import UsageError
 
 if TYPE_CHECKING:
+    from tunewright.analysis.audit.judge import FidelityAudit
+    from tunewright.config.compose import Composition
     from tunewright.deliver.results.rate_distortion import SearchReport
     from tunewright.reports.report_file import ReportFile
+    from tunewright.runs.record import Trial
+    from tunewright.search.audit.audit_study import AuditPlan
+    from tunewright.search.callbacks import StudyCallback
     from tunewright.search.read_study import StudyView
     from tunewright.search.recovery.repair_report import RepairReport
 
 Study = Annotated[
     str | Path | None, typer.Argument(help="A study's name or folder, or a database file.")
 ]
+Jobs = Annotated[int | None, typer.Option(help="Number of trainings to run in parallel.")]
 Storage = Annotated[str | None, typer.Option("--storage", "--db", help="Database URL.")]
 
 
@@ -133,7 +139,7 @@ def report(
         typer.Option(
             metavar="KIND",
             help="Write one figure instead: history, curves, importances, isolation, slices, "
-            "ranks, heatmap, parallel, goals, evaluation or workers.",
+            "ranks, heatmap, parallel, goals, audit, evaluation or workers.",
         ),
     ] = None,
     output: Annotated[
@@ -172,6 +178,86 @@ def report(
 
         webbrowser.open(written.file.resolve().as_uri())
     return written
+
+
+@command(SEARCH, prints="audit:print_audit", switches=[JSON], guide_flags=True)
+def audit(
+    study: Annotated[
+        str | Path | None,
+        typer.Argument(help="A study's name or folder; or a CSV of curves: run,epoch,SCORE."),
+    ] = None,
+    *words: Annotated[
+        str,
+        typer.Argument(
+            metavar="[KEY=VALUE]...",
+            help="What full trainings set (default: what the study's final stage sets).",
+            show_default=False,
+        ),
+    ],
+    configurations: Annotated[
+        int, typer.Option(help="How many configurations are trained in full.")
+    ] = 12,
+    jobs: Jobs = None,
+    curves: Annotated[
+        bool,
+        typer.Option("--curves", help="Train nothing: compare early epochs with the last ones."),
+    ] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Show what would be trained, and train nothing.")
+    ] = False,
+    goal: Annotated[
+        str | None, typer.Option("--goal", help="The column of a table: SCORE:max, SCORE:min.")
+    ] = None,
+    yes: Yes = False,
+    runs_dir: RunsDir = RUNS,
+    function: Callable[..., Any] | None = None,
+    watch: "StudyCallback | None" = None,
+) -> "FidelityAudit | AuditPlan":
+    """Check whether cheap trials rank as full trainings do.
+
+    Trains a spread of the study's configurations in full, in a folder of its own, and compares the
+    rankings. Run the same command again to resume. --curves trains nothing.
+
+    In Python, return the figures, or the plan. function: that of a study of a Python function.
+    watch: receives the runs. Raises StudyError for a study with too few trials, ConfigError where
+    its trials were trained in full already. See `search.audit.audit_study.audit_study`.
+    """
+    from tunewright.cli.confirm import confirm_command
+    from tunewright.cli.requests import audit_request, study_and_overrides
+    from tunewright.search.audit import audit_study as auditing
+    from tunewright.search.audit.curve_table import audit_table, is_table
+    from tunewright.search.read_study import read_study
+
+    named, overrides = study_and_overrides(audit, study, words)
+    table = named is not None and is_table(named)
+    if overrides and (curves or table):
+        raise UsageError(
+            f"{overrides[0]} where nothing is trained",
+            expected="nothing that a training would be told",
+            remedy="Leave it out." if table else "Leave it out, or leave out --curves.",
+        )
+    if named is not None and table:
+        return audit_table(Path(named).expanduser(), goal)
+    if goal is not None:
+        raise UsageError(
+            f"--goal {goal} of a study", expected="none: a study has its goal, a table has not"
+        )
+    view = read_study(named, runs=Path(runs_dir))
+    if curves:
+        return auditing.audit_curves(view)
+    auditing.require_folder(view)
+    recipe, request = audit_request(audit, view, overrides, function)
+
+    def compose(trial: "Trial") -> "Composition":
+        found = request(trial)
+        confirm_command(found, yes=yes)
+        return found.composed
+
+    if plan:
+        return auditing.plan_audit(view, recipe, compose, configurations)[0]
+    return auditing.audit_study(
+        view, recipe, compose, configurations=configurations, jobs=jobs, watch=watch
+    )
 
 
 @command(SEARCH)

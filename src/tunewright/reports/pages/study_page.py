@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tunewright.analysis.audit.judge import FidelityAudit
 from tunewright.reports.charts.interactive import as_script
 from tunewright.reports.heat_map import heat_map_json
 from tunewright.reports.pages.page import (
@@ -15,6 +16,7 @@ from tunewright.reports.pages.page import (
     chart_panel,
     write_sections,
 )
+from tunewright.reports.study.audit_charts import COLUMNS, agreement_rows
 from tunewright.reports.study.contents import EvaluationFigures, StudyContents
 from tunewright.reports.study.kinds import KINDS
 from tunewright.reports.study.parameter_charts import pair_map
@@ -28,6 +30,7 @@ PARAMETERS = 12
 GROUPS: Mapping[str, Sequence[str]] = {
     "Search": ("history", "curves", "goals"),
     "Parameters": ("importances", "ranks", "isolation", "slices", "parallel"),
+    "Fidelity": ("audit",),
     "Model": ("evaluation",),
     "Workers": ("workers",),
 }
@@ -144,9 +147,20 @@ def _chart_sections(contents: StudyContents) -> list[PageSection]:
         section = PageSection(title, panels=panels)
         if title == "Model" and contents.evaluation is not None:
             section = model_section(contents.evaluation, panels)
+        if title == "Fidelity" and contents.audit is not None:
+            section = _fidelity(contents.audit, panels)
         if section.panels or section.tables:
             found.append(section)
     return found
+
+
+def _fidelity(audit: FidelityAudit, panels: Sequence[Panel]) -> PageSection:
+    """Return the section about the search's fidelity: agreement of the rankings, and advice."""
+    notes = [f"Noise: {audit.tolerance:.3g}, the {audit.source}."] if audit.source else []
+    notes += [f"{note[:1].upper()}{note[1:]}." for note in (*audit.notes, *audit.advice)]
+    columns = ("level", "time of a full training", *COLUMNS)
+    levels = Table("Rankings against full trainings", columns, agreement_rows(audit))
+    return PageSection("Fidelity", lead=" ".join(notes), tables=[levels], panels=panels)
 
 
 def model_section(evaluation: EvaluationFigures, panels: Sequence[Panel]) -> PageSection:

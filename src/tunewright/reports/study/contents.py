@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from tunewright.analysis.audit.judge import FidelityAudit
 from tunewright.analysis.history import Gain
 from tunewright.analysis.overview import StudyOverview, searched_paths
 from tunewright.runs.record import StudyRecord
@@ -50,7 +51,8 @@ class StudyContents:
 
     domains: the parameters of the space as its file has them; empty for a study of another program.
     overview: with importances and findings. facts: names and values: versions, seeds, data, place.
-    total: the trials that the study is to have. made: when, for people.
+    total: the trials that the study is to have. made: when, for people. audit: what full trainings
+    say about the search's fidelity.
     """
 
     record: StudyRecord
@@ -63,6 +65,7 @@ class StudyContents:
     facts: Sequence[tuple[str, str]] = ()
     total: int | None = None
     made: str = ""
+    audit: FidelityAudit | None = None
 
     @cached_property
     def ranked_paths(self) -> list[str]:

@@ -11,6 +11,7 @@ from tunewright.reports.heat_map import write_heat_map
 from tunewright.reports.pages.page import write_figure_page
 from tunewright.reports.picture_files import PAGE, check_output
 from tunewright.reports.study import parameter_charts, search_charts
+from tunewright.reports.study.audit_charts import audit_charts
 from tunewright.reports.study.contents import StudyContents
 from tunewright.reports.study.evaluation_charts import evaluation_charts
 
@@ -39,6 +40,7 @@ KINDS: Mapping[str, FigureKind] = {
     "parallel": FigureKind("parallel coordinates", parameter_charts.parallel),
     "goals": FigureKind("the goals against each other", search_charts.goals),
     "evaluation": FigureKind("the final model by class, picture or metric", _evaluation),
+    "audit": FigureKind("cheap scores against full ones", audit_charts),
     "workers": FigureKind("which trial ran when", search_charts.workers),
 }
 """The kinds that are made of charts; `heatmap` is drawn by its own module."""
@@ -79,6 +81,7 @@ def _nothing_to_show(contents: StudyContents, kind: str) -> StudyError:
         "curves": "trials that report after each epoch",
         "goals": "a study with several goals",
         "evaluation": "the evaluation of a final model, or of the best trial",
+        "audit": "an audit: tunewright audit STUDY",
         "workers": "trials whose start and duration are stored",
     }
     return StudyError(

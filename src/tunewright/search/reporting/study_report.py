@@ -75,6 +75,7 @@ def study_contents(view: StudyView, *, beside: Path | None = None) -> StudyConte
         facts=_facts(view),
         total=(settings.get("study") or {}).get("trials"),
         made=time.strftime("Written on %Y-%m-%d at %H:%M."),
+        audit=view.audit,
     )
 
 

@@ -1,0 +1,1 @@
+"""Whether a cheap fidelity ranks configurations as full trainings do."""
