@@ -1,8 +1,8 @@
 """Read a study from outside: no lock, no torch, while it runs or long after."""
 
 import shlex
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -35,7 +35,7 @@ from tunewright.search.storage.urls import url_of, without_password
 from tunewright.search.study.loaded_study import LoadedStudy, load_study
 from tunewright.search.study.notes import save_note
 from tunewright.search.study_file import damage_error, read_study_file
-from tunewright.spaces.space import Space
+from tunewright.spaces.space import Parameter, Space
 
 if TYPE_CHECKING:
     from tunewright.analysis.grid.heat_map import HeatMap
@@ -48,7 +48,8 @@ class StudyView(Result):
     folder: None when only a database was given. replaced: the paths that trials replaced besides
     their parameters: derived ones and reserved ones. files: the configurations that were written.
     chosen: the trial that was asked for, which is then the only one in `overview.top`. heat_map,
-    plots: what was drawn, and the files.
+    plots: what was drawn, and the files. parameters: what was searched, without conditions.
+    fingerprints: of its data by set, where they are stored.
     """
 
     record: StudyRecord
@@ -60,6 +61,8 @@ class StudyView(Result):
     chosen: Trial | None = None
     heat_map: "HeatMap | None" = None
     plots: tuple[Path, ...] = ()
+    parameters: tuple[Parameter, ...] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files; the heat map only where one was drawn."""
@@ -172,10 +175,14 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
     shown = replace(
         shown, findings=find(loaded.record, loaded.parameters, _context(loaded, folder, tree))
     )
+    of_study: dict[str, Any] = {"parameters": loaded.parameters}
+    if loaded.settings is not None:
+        of_study["fingerprints"] = loaded.settings.data
     if folder is None:
-        return StudyView(loaded.record, shown, None, None)
+        return StudyView(loaded.record, shown, None, None, **of_study)
     shown = replace(shown, storage=without_password(place.url))
-    return StudyView(loaded.record, shown, folder, tree, tuple(settings.get("replaced", ())))
+    replaced = tuple(settings.get("replaced", ()))
+    return StudyView(loaded.record, shown, folder, tree, replaced, **of_study)
 
 
 def _context(loaded: LoadedStudy, folder: StudyFolder | None, tree: Tree | None) -> StudyContext:
