@@ -30,6 +30,7 @@ from tunewright.search.prepare import full_configuration
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
+from tunewright.search.storage.journal import journal_file
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
 from tunewright.search.study.loaded_study import LoadedStudy, load_study
@@ -141,10 +142,11 @@ def read_study(
 ) -> StudyView:
     """Read a study by name, by folder, or straight from a database.
 
-    study: a name under `runs`, a folder, or a SQLite file; None when there is only one. storage:
-    the study's database, which overrides the one stored in its folder (for example, with a
-    password). trial: the only one to list. note: stored on that trial first; an empty one removes
-    what was there. Raises UsageError for a note without a trial, or one that is no text.
+    study: a name under `runs`, a folder, a SQLite file or a journal file of Optuna; None when there
+    is only one. storage: the study's database, which overrides the one stored in its folder (for
+    example, with a password). trial: the only one to list. note: stored on that trial first; an
+    empty one removes what was there. Raises UsageError for a note without a trial, or one that is
+    no text.
     """
     silence_optuna()
     place = locate(study or name, storage=storage, runs=runs)
@@ -244,14 +246,16 @@ def locate(
     whose servers may be used as well; see `trusted_servers.own_url`.
     """
     if study is not None and (
-        "://" in study or (Path(study).is_file() and not is_study(study, runs))
+        "://" in study
+        or journal_file(study) is not None
+        or (Path(study).is_file() and not is_study(study, runs))
     ):
         storage, study = study, None
     given = None
     if storage is not None:
         given = url_of(storage)
         if study is None or not is_study(study, runs):
-            file = sqlite_file(given)
+            file = sqlite_file(given) or journal_file(given)
             if file is not None and not file.exists():
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
             return StudyLocation(given, study, None)

@@ -37,13 +37,13 @@ def compare(
         ),
     ] = None,
     data: Annotated[
-        Sequence[Path | str] | Path | str,
+        Sequence[Path | str] | Path | str | None,
         typer.Option(
             help="Compare compressors with classical codecs on this folder of pictures, such as "
             "Kodak's; may be repeated.",
             show_default=False,
         ),
-    ] = (),
+    ] = None,
     anchor: Annotated[
         str, typer.Option(help="The curve that BD-rates refer to: a codec or a NAME.")
     ] = ANCHOR,
@@ -68,15 +68,14 @@ def compare(
     UsageError for two that do not compare and for an unknown anchor, DataError for what is no run.
     See `deliver.comparison.compare_two.compare_two` and `deliver.compression.compare.compare`.
     """
-    sets = [data] if isinstance(data, str | Path) else list(data)
-    if sets:
+    if data is not None:
         from tunewright.deliver.compression.compare import BdRateOptions
         from tunewright.deliver.compression.compare import compare as compare_compressors
 
         return compare_compressors(
             runs,
             BdRateOptions(anchor, method, metric),
-            data=sets,
+            data=[data] if isinstance(data, str | Path) else data,
             output="comparison" if output is None else output,
             runs_dir=Path(runs_dir),
             skip_bad=skip_bad,

@@ -18,9 +18,12 @@ if TYPE_CHECKING:
     from tunewright.search.recovery.repair_report import RepairReport
 
 Study = Annotated[
-    str | Path | None, typer.Argument(help="A study's name or folder, or a database file.")
+    str | Path | None,
+    typer.Argument(help="A study's name or folder, or a database or journal file."),
 ]
-Storage = Annotated[str | None, typer.Option("--storage", "--db", help="Database URL.")]
+Storage = Annotated[
+    str | None, typer.Option("--storage", "--db", help="Database URL, or journal:PATH.")
+]
 
 
 def _analyze_rate_distortion(
@@ -125,7 +128,7 @@ def analyze(
 def report(
     study: Annotated[
         str | Path | None,
-        typer.Argument(help="A study or a run: name or folder; or a database file."),
+        typer.Argument(help="A study or a run: name or folder; or a database or journal file."),
     ] = None,
     *,
     figure: Annotated[

@@ -15,6 +15,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Direction, Goal, Outcome, StudyRecord
 from tunewright.search.read_study import is_study, read_study
+from tunewright.search.storage.journal import journal_file
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,9 @@ def read_side(word: str | Path, runs: Path) -> Side:
 
 
 def _is_database(text: str) -> bool:
-    return ("://" in text and "#" not in text) or Path(text).expanduser().is_file()
+    if "#" not in text and ("://" in text or journal_file(text) is not None):
+        return True
+    return Path(text).expanduser().is_file()
 
 
 def _of_study(word: str, place: str, name: str | None, runs: Path) -> Side:
