@@ -20,6 +20,7 @@ from tunewright.errors import (
 )
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe
+from tunewright.reports.notebook import study_summary, table
 from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
@@ -71,6 +72,17 @@ class StudyView(Result):
         if self.heat_map is not None:
             found |= {"heat_map": self.heat_map.as_json(), "plots": to_json(self.plots)}
         return found
+
+    def _repr_html_(self) -> str:
+        """Return the best trial, the findings and the importances."""
+        parts = [study_summary(self.record)]
+        if self.overview.findings:
+            rows = [(one.title, one.evidence, one.change) for one in self.overview.findings]
+            parts.append(table(("finding", "evidence", "change"), rows))
+        if self.overview.importances:
+            ranked = sorted(self.overview.importances.items(), key=lambda item: -item[1])
+            parts.append(table(("parameter", "importance"), ranked))
+        return "".join(parts)
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""

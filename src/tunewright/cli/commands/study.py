@@ -156,10 +156,10 @@ def report(
     nothing is written into its database. --storage reads any Optuna study.
 
     In Python, return the file. Raises StudyError for a study that is not there. See
-    `search.reporting.study_report.report_study` and `deliver.run_report.report_run`.
+    `search.reporting.study_report.report_study` and `search.reporting.run_report.report_run`.
     """
-    from tunewright.deliver.run_report import report_run, run_to_report
     from tunewright.search.read_study import read_study
+    from tunewright.search.reporting.run_report import report_run, run_to_report
     from tunewright.search.reporting.study_report import report_study
 
     runs, file = Path(runs_dir), None if output is None else Path(output).expanduser()

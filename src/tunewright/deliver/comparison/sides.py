@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.tree import flatten
-from tunewright.deliver.run_report import run_to_report
 from tunewright.errors import DataError, TunewrightError, did_you_mean
 from tunewright.recipes.direction import direction_of
 from tunewright.recipes.registry import find_recipe
@@ -15,6 +14,7 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Direction, Goal, Outcome, StudyRecord
 from tunewright.search.read_study import is_study, read_study
+from tunewright.search.reporting.run_report import run_to_report
 from tunewright.search.storage.journal import journal_file
 
 
