@@ -136,7 +136,7 @@ def report(
         typer.Option(
             metavar="KIND",
             help="Write one figure instead: history, curves, importances, isolation, slices, "
-            "ranks, heatmap, parallel, goals, evaluation or workers.",
+            "ranks, heatmap, parallel, goals, evaluation, workers or gains.",
         ),
     ] = None,
     output: Annotated[

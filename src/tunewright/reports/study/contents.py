@@ -29,11 +29,20 @@ class FailureLog:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that an evaluation drew. data: as a `data:` URL, which needs no other file."""
+
+    title: str
+    data: str
+
+
+@dataclass(frozen=True)
 class EvaluationFigures:
     """The figures of the final model, or of the best trial.
 
     metrics: rows of name, value, interval, and the value of each baseline by its name. figures: all
     that `evaluation.json` holds. files: pages and pictures beside it, relative to the report.
+    pictures: what is shown on the page itself.
     """
 
     of: str
@@ -42,6 +51,7 @@ class EvaluationFigures:
     notes: Sequence[str]
     figures: Mapping[str, Any]
     files: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True)
@@ -50,7 +60,9 @@ class StudyContents:
 
     domains: the parameters of the space as its file has them; empty for a study of another program.
     overview: with importances and findings. facts: names and values: versions, seeds, data, place.
-    total: the trials that the study is to have. made: when, for people.
+    total: the trials that the study is to have. made: when, for people. pairs: parameters that are
+    drawn against each other beside the most important two. on_gpu: whether trials used a GPU; None
+    where it is not known.
     """
 
     record: StudyRecord
@@ -63,6 +75,8 @@ class StudyContents:
     facts: Sequence[tuple[str, str]] = ()
     total: int | None = None
     made: str = ""
+    pairs: Sequence[tuple[str, str]] = ()
+    on_gpu: bool | None = None
 
     @cached_property
     def ranked_paths(self) -> list[str]:

@@ -40,6 +40,7 @@ KINDS: Mapping[str, FigureKind] = {
     "goals": FigureKind("the goals against each other", search_charts.goals),
     "evaluation": FigureKind("the final model by class, picture or metric", _evaluation),
     "workers": FigureKind("which trial ran when", search_charts.workers),
+    "gains": FigureKind("best score by time", search_charts.gains),
 }
 """The kinds that are made of charts; `heatmap` is drawn by its own module."""
 HEAT_MAP = "heatmap"
@@ -80,6 +81,7 @@ def _nothing_to_show(contents: StudyContents, kind: str) -> StudyError:
         "goals": "a study with several goals",
         "evaluation": "the evaluation of a final model, or of the best trial",
         "workers": "trials whose start and duration are stored",
+        "gains": "finished trials whose start and duration are stored",
     }
     return StudyError(
         f"the study {contents.record.name!r} has nothing to show in the figure {kind}",
