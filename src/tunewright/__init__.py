@@ -9,7 +9,8 @@ if TYPE_CHECKING:
     from typing import Any
 
     from tunewright.cli.commands.classification import benchmark, ensemble, predict
-    from tunewright.cli.commands.compression import bd_rate, compare, compress, decompress
+    from tunewright.cli.commands.comparison import compare
+    from tunewright.cli.commands.compression import bd_rate, compress, decompress
     from tunewright.cli.commands.images import augment, models
     from tunewright.cli.commands.narrowing import narrow
     from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train

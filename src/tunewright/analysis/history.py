@@ -5,6 +5,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from tunewright.analysis.score_differences import interval_of_difference
 from tunewright.runs.record import StudyRecord, Trial, is_same
 
 
@@ -15,6 +16,23 @@ def best_so_far(record: StudyRecord) -> list[tuple[int, float]]:
         if trial.score is not None and sign * trial.score > best:
             best = sign * trial.score
             found.append((trial.number, trial.score))
+    return found
+
+
+def best_by_hours(record: StudyRecord) -> list[tuple[float, float]]:
+    """Return the new best scores by the hours since the first trial began.
+
+    The study's own trials alone; empty where their times are not stored.
+    """
+    known = [t for t in record.own if t.started is not None and t.seconds is not None]
+    if not known:
+        return []
+    began = min(map(_start, known))
+    sign, best, found = record.goals[0].sign, -math.inf, list[tuple[float, float]]()
+    for trial in sorted(known, key=_end):
+        if trial.state == "done" and trial.score is not None and sign * trial.score > best:
+            best = sign * trial.score
+            found.append(((_end(trial) - began) / 3600.0, trial.score))
     return found
 
 
@@ -44,23 +62,13 @@ def gain_over(defaults: Trial | None, record: StudyRecord) -> Gain | None:
         return None
     if is_same(best.score, defaults.score):
         return Gain(defaults, 0.0)
+    sign = record.goals[0].sign
     value = abs(best.score - defaults.score)
     if best.interval is None or defaults.interval is None:
         return Gain(defaults, value)
-    # Where errors are independent, the reaches of both scores towards each other, and away from
-    # each other, add up as the sides of a right angle do.
-    up = record.direction == "max"
-    towards = math.hypot(_reach(best, up=not up), _reach(defaults, up=up))
-    away = math.hypot(_reach(best, up=up), _reach(defaults, up=not up))
-    return Gain(defaults, value, value - towards, value + away)
-
-
-def _reach(trial: Trial, *, up: bool) -> float:
-    """Return how far a score's interval reaches above it, or below it."""
-    assert trial.score is not None
-    assert trial.interval is not None
-    low, high = trial.interval
-    return max(0.0, high - trial.score if up else trial.score - low)
+    ends = interval_of_difference(defaults.score, defaults.interval, best.score, best.interval)
+    low, high = sorted(sign * end for end in ends)
+    return Gain(defaults, value, low, high)
 
 
 def default_trial(record: StudyRecord, defaults: dict[str, object]) -> Trial | None:

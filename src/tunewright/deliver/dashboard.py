@@ -6,6 +6,7 @@ a running study is neither locked nor altered.
 
 import errno
 import importlib
+import shlex
 import socket
 import webbrowser
 from collections.abc import Callable, Iterable
@@ -18,6 +19,7 @@ from tunewright.errors import ConfigError, UsageError
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.read_study import locate
 from tunewright.search.storage.database import silence_optuna
+from tunewright.search.storage.journal import journal_file
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
@@ -39,6 +41,12 @@ def dashboard(
     installed, UsageError when the port is taken.
     """
     url = locate(None if study is None else str(study), storage=storage, runs=runs).url
+    if (journal := journal_file(url)) is not None:
+        raise UsageError(
+            f"{journal} is a journal file",
+            expected="a database",
+            remedy=f"optuna-dashboard {shlex.quote(str(journal))} shows it.",
+        )
     try:
         package = importlib.import_module("optuna_dashboard")
     except ImportError as error:

@@ -132,6 +132,7 @@ class Recipe:
     check_run: called before the first trial with the space that is searched, and before a single
     run with None; raises ConfigError for what cannot run, and returns notices.
     dialect: how a guide spells what the recipe understands.
+    heat_maps: parameters that a study's report draws against each other, where both are searched.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
     define_by_run: whether trials name their parameters while they run, so that there is no space
     before.
@@ -159,6 +160,7 @@ class Recipe:
     run_files: Callable[[RunFolder], None] = _no_run_files
     check_run: Callable[[RunConfig, Space | None], list[str]] = _no_check_of_run
     dialect: Dialect = field(default_factory=Dialect)
+    heat_maps: tuple[tuple[str, str], ...] = ()
     usage: str = TRAIN_AGAIN
     define_by_run: bool = False
 

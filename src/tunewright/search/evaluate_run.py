@@ -11,8 +11,11 @@ from tunewright.errors import RunError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
 from tunewright.recipes.recipe import Recipe, import_object
+from tunewright.reports.notebook import evaluation_summary, link
+from tunewright.reports.report_file import ReportFile
 from tunewright.result import Result, to_json
 from tunewright.runs.folder import RunFolder
+from tunewright.search.reporting.run_report import report_run
 
 
 @dataclass(frozen=True)
@@ -58,6 +61,15 @@ class Evaluation(Result):
         """Return the figures."""
         found: dict[str, Any] = to_json(self.figures)
         return found
+
+    def report(self, *, output: Path | None = None) -> ReportFile:
+        """Write the report of the run, as `tunewright.report` does."""
+        return report_run(self.folder, output=output)
+
+    def _repr_html_(self) -> str:
+        """Return the metrics beside those of the baselines, the notes and links to the files."""
+        links = "".join(link(file, file.name) for file in self.files)
+        return evaluation_summary(self.figures) + links
 
 
 def evaluate_run(

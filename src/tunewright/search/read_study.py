@@ -24,6 +24,7 @@ from tunewright.errors import (
 )
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe
+from tunewright.reports.notebook import study_summary, table
 from tunewright.result import Result, to_json
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
@@ -35,12 +36,13 @@ from tunewright.search.prepare import full_configuration
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
+from tunewright.search.storage.journal import journal_file
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
 from tunewright.search.study.loaded_study import LoadedStudy, load_study
 from tunewright.search.study.notes import save_note
 from tunewright.search.study_file import damage_error, read_study_file
-from tunewright.spaces.space import Space
+from tunewright.spaces.space import Parameter, Space
 
 if TYPE_CHECKING:
     from tunewright.analysis.grid.heat_map import HeatMap
@@ -54,8 +56,9 @@ class StudyView(Result):
     their parameters: derived ones and reserved ones. files: the configurations that were written.
     chosen: the trial that was asked for, which is then the only one in `overview.top`. heat_map,
     plots: what was drawn, and the files. specification: the space, as a space file has it, as far
-    as it is known. context: how the study was run. audit: what full trainings say about the
-    search's fidelity; None where there were none.
+    as it is known. parameters: what was searched, without conditions. context: how the study was
+    run. audit: what full trainings say about the search's fidelity; None where there were none.
+    fingerprints: of its data by set, where they are stored.
     """
 
     record: StudyRecord
@@ -70,6 +73,8 @@ class StudyView(Result):
     specification: Mapping[str, Any] = field(default_factory=dict)
     context: StudyContext = field(default_factory=StudyContext)
     audit: FidelityAudit | None = None
+    parameters: tuple[Parameter, ...] = ()
+    fingerprints: Mapping[str, str] = field(default_factory=dict)
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files; the heat map and the audit only where there is one."""
@@ -103,6 +108,17 @@ class StudyView(Result):
         stored = {} if self.folder is None else read_study_file(self.folder)
         space = (stored.get("settings") or {}).get("space") or {}
         return bool(space.get("define_by_run"))
+
+    def _repr_html_(self) -> str:
+        """Return the best trial, the findings and the importances."""
+        parts = [study_summary(self.record)]
+        if self.overview.findings:
+            rows = [(one.title, one.evidence, one.change) for one in self.overview.findings]
+            parts.append(table(("finding", "evidence", "change"), rows))
+        if self.overview.importances:
+            ranked = sorted(self.overview.importances.items(), key=lambda item: -item[1])
+            parts.append(table(("parameter", "importance"), ranked))
+        return "".join(parts)
 
     def save_configs(self, count: int) -> list[Path]:
         """Write `top_configs/01.yaml` ...; raise StudyError when the study has no folder."""
@@ -174,10 +190,11 @@ def read_study(
 ) -> StudyView:
     """Read a study by name, by folder, or straight from a database.
 
-    study: a name under `runs`, a folder, or a SQLite file; None when there is only one. storage:
-    the study's database, which overrides the one stored in its folder (for example, with a
-    password). trial: the only one to list. note: stored on that trial first; an empty one removes
-    what was there. Raises UsageError for a note without a trial, or one that is no text.
+    study: a name under `runs`, a folder, a SQLite file or a journal file of Optuna; None when there
+    is only one. storage: the study's database, which overrides the one stored in its folder (for
+    example, with a password). trial: the only one to list. note: stored on that trial first; an
+    empty one removes what was there. Raises UsageError for a note without a trial, or one that is
+    no text.
     """
     silence_optuna()
     place = locate(study or name, storage=storage, runs=runs)
@@ -209,7 +226,14 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
     context = _context(loaded, folder, tree)
     shown = replace(shown, findings=find(loaded.record, loaded.parameters, context))
     view = StudyView(
-        loaded.record, shown, None, None, specification=_specification(loaded), context=context
+        loaded.record,
+        shown,
+        None,
+        None,
+        specification=_specification(loaded),
+        parameters=loaded.parameters,
+        context=context,
+        fingerprints=loaded.settings.data if loaded.settings is not None else {},
     )
     if folder is None:
         return view
@@ -291,14 +315,16 @@ def locate(
     whose servers may be used as well; see `trusted_servers.own_url`.
     """
     if study is not None and (
-        "://" in study or (Path(study).is_file() and not is_study(study, runs))
+        "://" in study
+        or journal_file(study) is not None
+        or (Path(study).is_file() and not is_study(study, runs))
     ):
         storage, study = study, None
     given = None
     if storage is not None:
         given = url_of(storage)
         if study is None or not is_study(study, runs):
-            file = sqlite_file(given)
+            file = sqlite_file(given) or journal_file(given)
             if file is not None and not file.exists():
                 raise StudyError(f"{file} does not exist", expected="the database of a study")
             return StudyLocation(given, study, None)

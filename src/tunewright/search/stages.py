@@ -14,6 +14,8 @@ from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import describe_waits
 from tunewright.recipes.fidelity import check_single_run
 from tunewright.recipes.recipe import Recipe
+from tunewright.reports.notebook import link, study_summary
+from tunewright.reports.report_file import ReportFile
 from tunewright.result import Result, to_json
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.machine.temporary_folders import sweep
@@ -26,7 +28,9 @@ from tunewright.search.forecast.budget import Budget, evaluate_within_budget, tr
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.loop.run_loop import Ending
 from tunewright.search.prepare import PreparedStudy, prepare, refuse_leading_out
+from tunewright.search.read_study import read_study
 from tunewright.search.reporting.keep_fresh import fresh_report
+from tunewright.search.reporting.study_report import report_study
 from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
@@ -45,6 +49,8 @@ class TuneResult(Result):
     final: None when it was not asked for, or nothing finished. exhausted: whether every point of
     the space has been tried, so that more trials change nothing. stages: the searches of
     `study.stages`, the first one first; empty where there is only this one.
+
+    A notebook shows its summary; `report` writes its report, which the notebook shows as well.
     """
 
     folder: StudyFolder
@@ -71,6 +77,31 @@ class TuneResult(Result):
             "evaluation": to_json(self.evaluation),
             **({"stages": [_in_short(one) for one in self.stages]} if self.stages else {}),
         }
+
+    def report(
+        self,
+        *,
+        output: Path | None = None,
+        figure: str | None = None,
+        storage: str | None = None,
+    ) -> ReportFile:
+        """Write the report of the study, or one figure, as `tunewright.report` does.
+
+        storage: the URL of its database, where the one in its folder lacks a password.
+        """
+        view = read_study(str(self.folder.path), storage=storage)
+        return report_study(view, output=output, figure=figure)
+
+    def _repr_html_(self) -> str:
+        """Return the best trial, the final scores and a link to the report."""
+        parts = [study_summary(self.record)]
+        if self.final is not None:
+            parts.append(self.final._repr_html_())
+        if self.evaluation is not None:
+            parts.append(self.evaluation._repr_html_())
+        if self.folder.report.exists():
+            parts.append(link(self.folder.report, "the report"))
+        return "".join(parts)
 
 
 def _in_short(search: TuneResult) -> dict[str, Any]:

@@ -9,20 +9,27 @@ from tunewright.config.apply import with_values
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
 from tunewright.errors import ConfigError
+from tunewright.reports.notebook import heading, interval_text, number, paragraph, table
+from tunewright.reports.report_file import ReportFile
 from tunewright.result import Result
 from tunewright.runs.atomic import write_json
 from tunewright.runs.ending import Ending, ending_of
 from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.quantities import duration
 from tunewright.runs.record import Outcome, rank_with_ties
 from tunewright.runs.shared_choice import begin_sharing, read_shared_choice
 from tunewright.search.memory.oom_retry import original_config
 from tunewright.search.prepare import run_part
+from tunewright.search.reporting.run_report import report_run
 from tunewright.search.transfer.trial_matching import differences
 
 
 @dataclass(frozen=True)
 class TrainResult(Result):
-    """Finished runs and their scores; several when `seeds` were given."""
+    """Finished runs and their scores; several when `seeds` were given.
+
+    A notebook shows a table of them; `report` writes the report of one.
+    """
 
     metric: str
     folders: tuple[RunFolder, ...]
@@ -50,6 +57,35 @@ class TrainResult(Result):
     def as_json(self) -> dict[str, Any]:
         """Return the fields, the mean and the spread."""
         return {**super().as_json(), "mean": self.mean, "spread": self.spread}
+
+    def report(self, index: int = 0, *, output: Path | None = None) -> ReportFile:
+        """Write the report of a run, as `tunewright.report` does; index: which of several seeds."""
+        return report_run(self.folders[index], output=output)
+
+    def _repr_html_(self) -> str:
+        """Return a table of the runs, with their scores and endings."""
+        several = f": {number(self.mean)} ± {number(self.spread)}" if len(self.scores) > 1 else ""
+        runs = zip(self.folders, self.outcomes, self.scores, self.endings, strict=True)
+        rows = [
+            (
+                folder.path.name,
+                score,
+                interval_text(outcome.interval).strip(" ()"),
+                "" if outcome.best_step is None else outcome.best_step,
+                duration(outcome.seconds),
+                "" if ending is None else ending.how,
+            )
+            for folder, outcome, score, ending in runs
+        ]
+        columns = ("run", self.metric, "95 % interval", "best epoch", "time", "ended")
+        notes = dict.fromkeys(note for outcome in self.outcomes for note in outcome.notes)
+        return "".join(
+            [
+                heading(f"Training, {self.metric}{several}"),
+                table(columns, rows),
+                *(paragraph(f"note: {note}") for note in notes),
+            ]
+        )
 
     def best(self, direction: Literal["max", "min"]) -> RunFolder:
         """Return the folder of the best seed, the first of equal ones."""

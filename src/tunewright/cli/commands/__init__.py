@@ -4,10 +4,11 @@
 from tunewright.cli.commands.search import plan, plan_training, space, tune
 from tunewright.cli.commands.study import analyze, report, audit, dashboard, repair
 from tunewright.cli.commands.narrowing import narrow
+from tunewright.cli.commands.comparison import compare
 from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
 from tunewright.cli.commands.classification import benchmark, ensemble, predict
 from tunewright.cli.commands.submission import check, export, submit
-from tunewright.cli.commands.compression import bd_rate, compare, compress, decompress
+from tunewright.cli.commands.compression import bd_rate, compress, decompress
 from tunewright.cli.commands.images import augment, models
 
 __all__ = [

@@ -1,6 +1,6 @@
-"""The commands about compression: compress, decompress, bd-rate, compare."""
+"""The commands about compression: compress, decompress, bd-rate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -11,7 +11,6 @@ from tunewright.cli.options import COMPRESSION, RUNS, RunsDir
 
 if TYPE_CHECKING:
     from tunewright.deliver.compression.bd_rate import BdRate
-    from tunewright.deliver.compression.compare import CompareReport
     from tunewright.deliver.compression.compress import CompressReport, DecompressReport
     from tunewright.deliver.progress import ProgressCallback
 
@@ -152,55 +151,3 @@ def bd_rate(
 
     file = None if plot is None else Path(plot)
     return compare(anchor, test, method=method, metric=metric, plot=file, runs=Path(runs_dir))
-
-
-@command(COMPRESSION, prints="compression:print_compared", switches=[JSON], needs_words=True)
-def compare(
-    *runs: Annotated[
-        Path | str,
-        typer.Argument(
-            metavar="RUN...",
-            help="Runs, folders or quoted patterns of them; NAME=RUN names the curve.",
-        ),
-    ],
-    data: Annotated[
-        Sequence[Path | str] | Path | str,
-        typer.Option(help="A folder of pictures, such as Kodak's; may be repeated."),
-    ],
-    anchor: Annotated[
-        str, typer.Option(help="The curve that BD-rates refer to: a codec or a NAME.")
-    ] = "JPEG",
-    method: Annotated[
-        str, typer.Option(help="Interpolation between the points: akima, pchip or cubic.")
-    ] = "akima",
-    metric: Annotated[str, typer.Option(help="psnr or ms_ssim (compared in decibels).")] = "psnr",
-    output: Annotated[
-        Path | str, typer.Option(help="Folder for a table and a plot of each set.")
-    ] = Path("comparison"),
-    skip_bad: Annotated[
-        bool, typer.Option("--skip-bad", help="Leave out and list unreadable pictures.")
-    ] = False,
-    runs_dir: RunsDir = RUNS,
-    on_progress: "ProgressCallback | None" = None,
-) -> "CompareReport":
-    """Compare runs with classical codecs on folders of pictures.
-
-    Figures of coded pictures are kept in the cache: after an interruption, the same command goes
-    on where it stopped.
-
-    In Python, return the points of every curve by set, with BD-rates and their intervals. Raises
-    DataError for what is no run, UsageError for an unknown anchor. See
-    `deliver.compression.compare.compare`.
-    """
-    from tunewright.deliver.compression.compare import BdRateOptions
-    from tunewright.deliver.compression.compare import compare as compare_runs
-
-    return compare_runs(
-        runs,
-        BdRateOptions(anchor, method, metric),
-        data=[data] if isinstance(data, str | Path) else data,
-        output=output,
-        runs_dir=Path(runs_dir),
-        skip_bad=skip_bad,
-        on_progress=on_progress,
-    )

@@ -23,10 +23,13 @@ if TYPE_CHECKING:
     from tunewright.search.recovery.repair_report import RepairReport
 
 Study = Annotated[
-    str | Path | None, typer.Argument(help="A study's name or folder, or a database file.")
+    str | Path | None,
+    typer.Argument(help="A study's name or folder, or a database or journal file."),
+]
+Storage = Annotated[
+    str | None, typer.Option("--storage", "--db", help="Database URL, or journal:PATH.")
 ]
 Jobs = Annotated[int | None, typer.Option(help="Number of trainings to run in parallel.")]
-Storage = Annotated[str | None, typer.Option("--storage", "--db", help="Database URL.")]
 
 
 def _analyze_rate_distortion(
@@ -131,7 +134,7 @@ def analyze(
 def report(
     study: Annotated[
         str | Path | None,
-        typer.Argument(help="A study or a run: name or folder; or a database file."),
+        typer.Argument(help="A study or a run: name or folder; or a database or journal file."),
     ] = None,
     *,
     figure: Annotated[
@@ -139,7 +142,7 @@ def report(
         typer.Option(
             metavar="KIND",
             help="Write one figure instead: history, curves, importances, isolation, slices, "
-            "ranks, heatmap, parallel, goals, audit, evaluation or workers.",
+            "ranks, heatmap, parallel, goals, audit, evaluation, workers or gains.",
         ),
     ] = None,
     output: Annotated[
@@ -159,10 +162,10 @@ def report(
     nothing is written into its database. --storage reads any Optuna study.
 
     In Python, return the file. Raises StudyError for a study that is not there. See
-    `search.reporting.study_report.report_study` and `deliver.run_report.report_run`.
+    `search.reporting.study_report.report_study` and `search.reporting.run_report.report_run`.
     """
-    from tunewright.deliver.run_report import report_run, run_to_report
     from tunewright.search.read_study import read_study
+    from tunewright.search.reporting.run_report import report_run, run_to_report
     from tunewright.search.reporting.study_report import report_study
 
     runs, file = Path(runs_dir), None if output is None else Path(output).expanduser()

@@ -124,6 +124,7 @@ RECIPE = Recipe(
         "evaluate_on": "tunewright.recipes.compression.evaluation.evaluation:evaluate_on",
         "compressor": "tunewright.recipes.compression.codec.trained_compressor:open_compressor",
     },
+    heat_maps=(("balance.gamma", "balance.w_lr"),),
     dialect=Dialect(
         aliases=ALIASES,
         value_aliases=VALUE_ALIASES,

@@ -1,4 +1,4 @@
-"""Draw what retrieval finds: queries and their first results, framed green if they are right."""
+"""Draw what retrieval finds: queries and their first results, each marked right or wrong."""
 
 import io
 from collections.abc import Sequence
@@ -14,9 +14,11 @@ from tunewright.images.sources.decode import PictureSource
 from tunewright.recipes.pairs.data.pair_files import PairSet
 from tunewright.runs.atomic import write_with
 
-QUERIES, RESULTS = 8, 6
+QUERIES, RESULTS = 8, 5
 TILE, GAP, CAPTION = 96, 10, 300
 """Pixels: the side of a picture, the space around it, the width of a query."""
+MARK = 18
+"""Pixels of the side of a mark."""
 INK, RIGHT, WRONG, PAPER = "#22313f", "#2e7d32", "#c62828", "#ffffff"
 
 
@@ -38,7 +40,12 @@ def draw_retrieval(pairs: PairSet, images: Tensor, texts: Tensor, ids: Tensor, f
     sheet = Image.new("RGB", (width, len(rows) * (TILE + GAP) + GAP + 24), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((GAP, 8), "query", fill=INK, font=_font(14))
-    draw.text((CAPTION + GAP, 8), "nearest images (green: the right one)", fill=INK, font=_font(14))
+    draw.text(
+        (CAPTION + GAP, 8),
+        "nearest images; a check: right, a cross: wrong",
+        fill=INK,
+        font=_font(14),
+    )
     try:
         with PictureSource(pairs.folder / root) as pictures:
             for line, row in enumerate(rows.tolist()):
@@ -51,12 +58,25 @@ def draw_retrieval(pairs: PairSet, images: Tensor, texts: Tensor, ids: Tensor, f
                     colour = RIGHT if ids[found, 0] in positives else WRONG
                     frame = (left - 3, top - 3, left + TILE + 2, top + TILE + 2)
                     draw.rectangle(frame, outline=colour, width=3)
+                    _mark(draw, left + TILE - MARK - 2, top + 2, right=colour == RIGHT)
     except DataError:
         return False  # the pictures have moved since they were embedded
     content = io.BytesIO()
     sheet.save(content, "PNG")
     write_with(file, lambda place: _fill(place, content.getvalue()))
     return True
+
+
+def _mark(draw: ImageDraw.ImageDraw, left: int, top: int, *, right: bool) -> None:
+    """Draw a check or a cross in a corner: colours alone do not tell everybody."""
+    size = MARK
+    draw.rectangle((left, top, left + size, top + size), fill=RIGHT if right else WRONG)
+    lines = [((0.2, 0.2), (0.8, 0.8)), ((0.2, 0.8), (0.8, 0.2))]
+    if right:
+        lines = [((0.15, 0.55), (0.4, 0.8)), ((0.4, 0.8), (0.85, 0.25))]
+    for ends in lines:
+        points = [(left + x * size, top + y * size) for x, y in ends]
+        draw.line(points, fill=PAPER, width=3)
 
 
 def _query(

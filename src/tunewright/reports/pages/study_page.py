@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.analysis.audit.judge import FidelityAudit
+from tunewright.analysis.spending import spending
 from tunewright.reports.charts.interactive import as_script
 from tunewright.reports.heat_map import heat_map_json
 from tunewright.reports.pages.page import (
@@ -19,7 +20,7 @@ from tunewright.reports.pages.page import (
 from tunewright.reports.study.audit_charts import COLUMNS, agreement_rows
 from tunewright.reports.study.contents import EvaluationFigures, StudyContents
 from tunewright.reports.study.kinds import KINDS
-from tunewright.reports.study.parameter_charts import pair_map
+from tunewright.reports.study.parameter_charts import named_maps, pair_map
 from tunewright.runs.quantities import duration
 from tunewright.runs.record import Trial
 
@@ -27,12 +28,14 @@ TOP = 10
 """Trials in the table of the best."""
 PARAMETERS = 12
 """Columns of parameters in that table: the most important ones."""
+GAINS = 12
+"""Gains in the table of their cost: the last ones."""
 GROUPS: Mapping[str, Sequence[str]] = {
     "Search": ("history", "curves", "goals"),
     "Parameters": ("importances", "ranks", "isolation", "slices", "parallel"),
     "Fidelity": ("audit",),
     "Model": ("evaluation",),
-    "Workers": ("workers",),
+    "Cost": ("gains", "workers"),
 }
 """The sections with charts, and the kinds of figure in each."""
 
@@ -144,11 +147,15 @@ def _chart_sections(contents: StudyContents) -> list[PageSection]:
             json, height = heat_map_json(mapped)
             name = f"Means by {x} and {y}"
             panels.insert(2, Panel(name, as_script(json), note, False, height, "heatmap"))
+        if "ranks" in kinds:
+            panels += _named_maps(contents)
         section = PageSection(title, panels=panels)
         if title == "Model" and contents.evaluation is not None:
             section = model_section(contents.evaluation, panels)
         if title == "Fidelity" and contents.audit is not None:
             section = _fidelity(contents.audit, panels)
+        if title == "Cost":
+            section = PageSection(title, tables=_cost_tables(contents), panels=panels)
         if section.panels or section.tables:
             found.append(section)
     return found
@@ -161,6 +168,50 @@ def _fidelity(audit: FidelityAudit, panels: Sequence[Panel]) -> PageSection:
     columns = ("level", "time of a full training", *COLUMNS)
     levels = Table("Rankings against full trainings", columns, agreement_rows(audit))
     return PageSection("Fidelity", lead=" ".join(notes), tables=[levels], panels=panels)
+
+
+def _named_maps(contents: StudyContents) -> list[Panel]:
+    """Return the maps of pairs that the recipe names, such as gamma and w_lr of `compression`."""
+    panels = []
+    for index, found in enumerate(named_maps(contents)):
+        json, height = heat_map_json(found)
+        note = f"Mean {contents.record.goal} by cell."
+        note += "".join(f" {one[0].upper()}{one[1:]}." for one in found.notices)
+        title = f"Means by {found.x.name} and {found.y.name}"
+        panels.append(Panel(title, as_script(json), note, False, height, f"map-{index}"))
+    return panels
+
+
+def _cost_tables(contents: StudyContents) -> list[Table]:
+    """Return what was spent, and what each gain cost."""
+    spent = spending(contents.record)
+    if not spent.trial_hours:
+        return []
+    rows = [("time of all trials", duration(spent.trial_hours * 3600.0))]
+    if contents.on_gpu:
+        rows.append(("GPU-hours, one GPU a trial", f"{spent.trial_hours:.4g}"))
+    if spent.energy_kwh is not None:
+        rows.append(("energy that trials reported", f"{spent.energy_kwh:.4g} kWh"))
+    if spent.last_gain is not None:
+        rows.append(("time until the last gain", f"{spent.last_gain:.0%} of the search"))
+    tables = [Table("Spent", ("what", "value"), rows, numbers=False)]
+    if len(spent.gains) > 1:
+        shown = spent.gains[-GAINS:]
+        lines = [
+            [
+                duration(gain.hours * 3600.0) or "0 s",
+                _figure(gain.score),
+                "" if gain.gain is None else f"{gain.gain:.4g}",
+                "" if gain.gain is None else duration(gain.spent * 3600.0),
+                "" if gain.rate is None else f"{gain.rate:.3g}",
+            ]
+            for gain in shown
+        ]
+        columns = ("after", contents.record.goal, "gain", "time for it", "gain an hour")
+        left = len(spent.gains) - len(shown)
+        note = f"The first {left} gains are left out." if left else ""
+        tables.append(Table("Cost of each gain", columns, lines, note))
+    return tables
 
 
 def model_section(evaluation: EvaluationFigures, panels: Sequence[Panel]) -> PageSection:
@@ -179,6 +230,7 @@ def model_section(evaluation: EvaluationFigures, panels: Sequence[Panel]) -> Pag
         "Model",
         tables=[Table("Scores", columns, rows, " ".join(f"{n}." for n in evaluation.notes))],
         panels=panels,
+        pictures=evaluation.pictures,
         links=evaluation.files,
     )
 

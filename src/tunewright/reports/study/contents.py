@@ -30,11 +30,20 @@ class FailureLog:
 
 
 @dataclass(frozen=True)
+class Picture:
+    """A picture that an evaluation drew. data: as a `data:` URL, which needs no other file."""
+
+    title: str
+    data: str
+
+
+@dataclass(frozen=True)
 class EvaluationFigures:
     """The figures of the final model, or of the best trial.
 
     metrics: rows of name, value, interval, and the value of each baseline by its name. figures: all
     that `evaluation.json` holds. files: pages and pictures beside it, relative to the report.
+    pictures: what is shown on the page itself.
     """
 
     of: str
@@ -43,6 +52,7 @@ class EvaluationFigures:
     notes: Sequence[str]
     figures: Mapping[str, Any]
     files: Sequence[str] = ()
+    pictures: Sequence[Picture] = ()
 
 
 @dataclass(frozen=True)
@@ -52,7 +62,8 @@ class StudyContents:
     domains: the parameters of the space as its file has them; empty for a study of another program.
     overview: with importances and findings. facts: names and values: versions, seeds, data, place.
     total: the trials that the study is to have. made: when, for people. audit: what full trainings
-    say about the search's fidelity.
+    say about the search's fidelity. pairs: parameters that are drawn against each other beside the
+    most important two. on_gpu: whether trials used a GPU; None where it is not known.
     """
 
     record: StudyRecord
@@ -66,6 +77,8 @@ class StudyContents:
     total: int | None = None
     made: str = ""
     audit: FidelityAudit | None = None
+    pairs: Sequence[tuple[str, str]] = ()
+    on_gpu: bool | None = None
 
     @cached_property
     def ranked_paths(self) -> list[str]:

@@ -14,6 +14,7 @@ from tunewright.reports.study.contents import EvaluationFigures
 
 CLASSES = 60
 """Classes that a chart shows at most: the most and the least frequent ones."""
+GROUPS = ("head", "medium", "tail")
 PAIRS = 12
 """Confused pairs that are listed."""
 BLUE, RED, GREEN = COLOURS[0], COLOURS[1], COLOURS[2]
@@ -24,6 +25,7 @@ def evaluation_charts(evaluation: EvaluationFigures) -> list[Chart]:
     figures = evaluation.figures
     return [
         *_metrics_beside_baselines(evaluation),
+        *_accuracy_by_frequency(evaluation),
         *_recall_by_class(figures.get("per_class") or ()),
         *_confused_pairs(figures.get("confusion"), figures.get("per_class") or ()),
         *_areas_by_class(figures.get("per_class") or ()),
@@ -70,6 +72,27 @@ def _metrics_beside_baselines(evaluation: EvaluationFigures) -> list[Chart]:
             "Beside the baselines", series, ChartAxis(), ChartAxis(categories=names), height=height
         )
     ]
+
+
+def _accuracy_by_frequency(evaluation: EvaluationFigures) -> list[Chart]:
+    """Show head, medium and tail classes beside each other, where all three are measured."""
+    rows = {row["name"]: row for row in evaluation.metrics}
+    found = [rows[f"{group}_accuracy"] for group in GROUPS if f"{group}_accuracy" in rows]
+    if len(found) < len(GROUPS):
+        return []
+    ends = [row["interval"] or (None, None) for row in found]
+    some = any(low is not None for low, _ in ends)
+    points = Series(
+        "",
+        list(GROUPS),
+        [row["value"] for row in found],
+        colour=BLUE,
+        size=9,
+        low=[low for low, _ in ends] if some else (),
+        high=[high for _, high in ends] if some else (),
+    )
+    x = ChartAxis("classes by training pictures", categories=GROUPS)
+    return [Chart("Head, medium and tail", [points], x, ChartAxis("accuracy"), height=300)]
 
 
 def _recall_by_class(rows: Sequence[Mapping[str, Any]]) -> list[Chart]:

@@ -42,6 +42,7 @@ KINDS: Mapping[str, FigureKind] = {
     "evaluation": FigureKind("the final model by class, picture or metric", _evaluation),
     "audit": FigureKind("cheap scores against full ones", audit_charts),
     "workers": FigureKind("which trial ran when", search_charts.workers),
+    "gains": FigureKind("best score by time", search_charts.gains),
 }
 """The kinds that are made of charts; `heatmap` is drawn by its own module."""
 HEAT_MAP = "heatmap"
@@ -83,6 +84,7 @@ def _nothing_to_show(contents: StudyContents, kind: str) -> StudyError:
         "evaluation": "the evaluation of a final model, or of the best trial",
         "audit": "an audit: tunewright audit STUDY",
         "workers": "trials whose start and duration are stored",
+        "gains": "finished trials whose start and duration are stored",
     }
     return StudyError(
         f"the study {contents.record.name!r} has nothing to show in the figure {kind}",

@@ -209,14 +209,29 @@ def ranks(contents: StudyContents) -> list[Chart]:
 def pair_map(contents: StudyContents) -> HeatMap | None:
     """Return the mean score by the two most important parameters; None where there are none."""
     pair = _top_pair(contents)
-    if pair is None:
-        return None
+    return None if pair is None else _map_of(contents, pair)
+
+
+def named_maps(contents: StudyContents) -> list[HeatMap]:
+    """Return the maps of the pairs that a recipe names, where trials have both parameters."""
+    top = set(_top_pair(contents) or ())
+    return [
+        found
+        for pair in contents.pairs
+        if set(pair) != top and (found := _map_of(contents, pair)) is not None
+    ]
+
+
+def _map_of(contents: StudyContents, pair: tuple[str, str]) -> HeatMap | None:
+    """Return the mean score by two parameters; None where no finished trial has both."""
     x, y = pair
     points = [
         Point(plain_value(trial.parameters[x]), plain_value(trial.parameters[y]), trial.score)
         for trial in _trials_with(contents, x, y)
         if trial.score is not None
     ]
+    if not points:
+        return None
     logs = (contents.is_log(x) or None, contents.is_log(y) or None)
     return heat_map(points, pair, contents.record.goals[0], logarithmic=logs)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
-from tunewright.analysis.history import best_so_far, timeline
+from tunewright.analysis.history import best_by_hours, best_so_far, timeline
 from tunewright.reports.charts.chart import Chart, ChartAxis, Series
 from tunewright.reports.figures import COLOURS
 from tunewright.reports.study.contents import StudyContents
@@ -165,6 +165,21 @@ def workers(contents: StudyContents) -> list[Chart]:
             height=min(900, 140 + 26 * len(names)),
         )
     ]
+
+
+def gains(contents: StudyContents) -> list[Chart]:
+    """Show the best score so far by the hours since the search began: what each gain cost."""
+    points = best_by_hours(contents.record)
+    found = timeline(contents.record)
+    if not points or found is None:
+        return []
+    end = max((found.ended - found.began) / 3600.0, points[-1][0])
+    unit, name = (1.0, "hours") if end > 2.0 else (60.0, "minutes")
+    x = [*(hours * unit for hours, _ in points), end * unit]
+    y = [*(score for _, score in points), points[-1][1]]
+    line = Series("", x, y, "steps", size=2)
+    axes = ChartAxis(f"{name} since the first trial began"), ChartAxis(contents.record.goal)
+    return [Chart("Best score so far, by time", [line], *axes)]
 
 
 def goals(contents: StudyContents) -> list[Chart]:

@@ -3,6 +3,7 @@
 import platform
 import shlex
 import time
+from base64 import b64encode
 from collections.abc import Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -10,13 +11,14 @@ from typing import Any
 
 from tunewright.analysis.history import default_trial, gain_over
 from tunewright.errors import TunewrightError
-from tunewright.recipes.registry import can_evaluate
+from tunewright.recipes.registry import can_evaluate, find_recipe, recipe_names
 from tunewright.reports.pages.study_page import write_study_page
 from tunewright.reports.report_file import ReportFile
 from tunewright.reports.study.contents import (
     Command,
     EvaluationFigures,
     FailureLog,
+    Picture,
     StudyContents,
 )
 from tunewright.reports.study.kinds import write_figure
@@ -30,6 +32,18 @@ LOG_BYTES = 8192
 """Bytes at the end of a log that are read for them."""
 CAUSES = 8
 """Causes of failures whose log is shown."""
+PICTURE_BYTES = 700_000
+"""Size of a picture that is part of the page, at most."""
+PNG = b"\x89PNG"
+TITLES = {
+    "retrieval": "What is retrieved: a check marks the right image, a cross a wrong one",
+    "mistakes": "The most confident mistakes",
+}
+"""Titles of the pictures that evaluations draw, by the beginning of their names."""
+ASKED = 5
+"""Trials whose outcome says whether they used a GPU."""
+DIGITS = 16
+"""Characters of a fingerprint that are shown."""
 PACKAGES = ("tunewright", "torch", "optuna", "timm", "numpy")
 
 
@@ -74,9 +88,26 @@ def study_contents(view: StudyView, *, beside: Path | None = None) -> StudyConte
         evaluation=_evaluation(view, beside),
         facts=_facts(view),
         total=(settings.get("study") or {}).get("trials"),
+        pairs=_pairs(record.recipe),
+        on_gpu=_on_gpu(view),
         made=time.strftime("Written on %Y-%m-%d at %H:%M."),
         audit=view.audit,
     )
+
+
+def _pairs(recipe: str) -> Sequence[tuple[str, str]]:
+    """Return the parameters that a recipe draws against each other; none of an unknown recipe."""
+    return find_recipe(recipe).heat_maps if recipe in recipe_names() else ()
+
+
+def _on_gpu(view: StudyView) -> bool | None:
+    """Return whether trials used a GPU, by the outcomes of a few of them."""
+    if view.folder is None:
+        return None
+    done = view.record.own[:ASKED]
+    outcomes = [view.folder.trial(trial.number).read_outcome() for trial in done]
+    known = [outcome for outcome in outcomes if outcome is not None]
+    return any(outcome.device_mib > 0.0 for outcome in known) if known else None
 
 
 def _domains(folder: StudyFolder | None) -> Mapping[str, Mapping[str, Any]]:
@@ -183,8 +214,25 @@ def read_evaluation(
     ]
     split = figures.get("split")
     named = f"{of}, {split} split" if split else of
+    pictures = [
+        found for file in there if file.suffix == ".png" and (found := _embed(file)) is not None
+    ]
     notes = [str(note).rstrip(".") for note in figures.get("notes") or ()]
-    return EvaluationFigures(named, rows, list(baselines), notes, figures, linked)
+    return EvaluationFigures(named, rows, list(baselines), notes, figures, linked, pictures)
+
+
+def _embed(file: Path) -> Picture | None:
+    """Return a picture for the page itself; None for a large one, which is a link alone."""
+    try:
+        if file.stat().st_size > PICTURE_BYTES:
+            return None
+        content = file.read_bytes()
+    except OSError:
+        return None
+    if not content.startswith(PNG):
+        return None
+    name = next((text for stem, text in TITLES.items() if file.stem.startswith(stem)), file.stem)
+    return Picture(name, f"data:image/png;base64,{b64encode(content).decode()}")
 
 
 def _facts(view: StudyView) -> Sequence[tuple[str, str]]:
@@ -197,6 +245,7 @@ def _facts(view: StudyView) -> Sequence[tuple[str, str]]:
         ("folder", None if view.folder is None else view.folder.path.resolve()),
         ("storage", view.overview.storage),
         ("data", data.get("dir") or (data and "embedded, drawn by the recipe")),
+        *((f"fingerprint of {name}", found[:DIGITS]) for name, found in view.fingerprints.items()),
         ("seed", settings.get("seed")),
         ("seeds a trial", study.get("seeds")),
         ("sampler", (study.get("sampler") or {}).get("type")),

@@ -26,6 +26,7 @@ from tunewright.search.storage.database_errors import (
     storage_errors,
     stored_value_errors,
 )
+from tunewright.search.storage.journal import journal_file, open_journal
 from tunewright.search.storage.lost_tables import lost_tables
 from tunewright.search.storage.older_schema import is_older, with_current_schema
 from tunewright.search.storage.retrying_storage import (
@@ -108,10 +109,10 @@ def open_storage(
     seconds: how long to wait for a server that becomes unavailable later. on_notice: called when
     that happens, and when a file cannot use write-ahead logging.
     """
-    if "://" not in url:
+    if "://" not in url or journal_file(url) is not None:
         raise StudyError(
             f"storage {url!r}",
-            expected="a database URL",
+            expected="a database URL; journals are only read",
             remedy=EXAMPLE,
         )
     file = sqlite_file(url)
@@ -153,12 +154,20 @@ def close_storage(url: str, storage: RDBStorage) -> None:
 
 
 @contextmanager
-def storage_to_read(url: str) -> Iterator[RDBStorage | None]:
+def storage_to_read(url: str) -> Iterator[BaseStorage | None]:
     """Open a storage read-only; yield None when it holds no studies at all.
+
+    url: of a database, or `journal:PATH` of a journal file of Optuna.
 
     Of a SQLite file with the tables of an older Optuna, an upgraded copy is read. Raises
     StudyError, with the remedy, when it cannot be reached.
     """
+    if (journal := journal_file(url)) is not None:
+        with quiet():
+            snapshot = open_journal(journal)
+        with stored_value_errors(url):
+            yield snapshot
+        return
     file = sqlite_file(url)
     if file is not None and not file.exists():
         yield None

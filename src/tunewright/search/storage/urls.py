@@ -9,6 +9,7 @@ from sqlalchemy import make_url
 
 from tunewright.errors import StudyError
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
+from tunewright.search.storage.journal import is_journal, journal_file, journal_url
 
 DRIVERS = ("psycopg", "psycopg2")
 """Drivers for PostgreSQL, the preferred one first."""
@@ -36,8 +37,14 @@ def absolute_url(url: str) -> str:
 
 
 def url_of(storage: str) -> str:
-    """Return the absolute URL of a storage given as a URL or as the path of a SQLite file."""
-    return absolute_url(storage) if "://" in storage else sqlite_url(_absolute(Path(storage)))
+    """Return the absolute URL of a storage: a URL, the path of a SQLite file or of a journal."""
+    journal = journal_file(storage)
+    if journal is not None:
+        return journal_url(_absolute(journal))
+    if "://" in storage:
+        return absolute_url(storage)
+    file = _absolute(Path(storage))
+    return journal_url(file) if is_journal(file) else sqlite_url(file)
 
 
 def _absolute(file: Path) -> Path:
@@ -63,7 +70,7 @@ def without_password(address: str) -> str:
     """Return the address without its password, as it may be stored and shown."""
     url, name = url_and_name(address)
     scheme, colon, rest = url.partition("://")
-    if not colon or sqlite_file(url) is not None:
+    if not colon or sqlite_file(url) is not None or journal_file(url) is not None:
         return address
     # Up to the last @, since an unencoded password may contain one.
     rest = re.sub(r"^([^:/@?]*):.*@", r"\1@", rest, flags=re.DOTALL)

@@ -1,20 +1,18 @@
 """Read storages of other programs, without writing: databases, their files, journals."""
 
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from optuna.exceptions import StorageInternalError
-from optuna.storages import BaseStorage, JournalStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages import BaseStorage
 from sqlalchemy.exc import SQLAlchemyError
 
 from tunewright.errors import StudyError
-from tunewright.runs.machine import temporary_folders
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.database import choose_study, quiet, storage_to_read
+from tunewright.search.storage.journal import is_journal, open_journal
 from tunewright.search.storage.urls import without_password
 from tunewright.search.transfer.stored_trials import StoredStudy, study_in
 
@@ -49,16 +47,11 @@ def _read_only(url: str) -> Iterator[BaseStorage]:
                 yield storage
             return
         assert file is not None
-        with file.open("rb") as stream:
-            if not stream.read(1) == b"{":
-                raise StudyError(
-                    f"{file}",
-                    expected="a SQLite database, an Optuna journal, or a file named .csv",
-                )
-        with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix()) as folder:
-            copy = Path(folder) / "journal"
-            copy.write_bytes(file.read_bytes())
-            yield JournalStorage(JournalFileBackend(str(copy)))
+        if not is_journal(file):
+            raise StudyError(
+                f"{file}", expected="a SQLite database, an Optuna journal, or a file named .csv"
+            )
+        yield open_journal(file)
 
 
 @contextmanager

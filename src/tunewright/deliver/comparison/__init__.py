@@ -1,0 +1,1 @@
+"""Two studies or two runs side by side: what differs between them, and what that gained."""
