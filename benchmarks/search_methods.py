@@ -27,13 +27,13 @@ from machine import describe_machine
 from simulated_executor import BudgetSpent, SimulatedExecutor
 
 from tunewright.config.schema import ExecutorConfig
-from tunewright.config.study_schema import AshaConfig, NoPrunerConfig, Pruner
+from tunewright.config.study_schema import AshaConfig, CurvesConfig, NoPrunerConfig, Pruner
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import Goal
 from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.curves.curve_search import CurveSearch
-from tunewright.search.curves.rungs import default_first_rung
+from tunewright.search.curves.rungs import rungs_of
 from tunewright.search.loop.curve_loop import CurveLoop
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.study_loop import StudyLoop
@@ -103,8 +103,8 @@ def search(
         lease, watch = Lease(study), StudyCallback()
         loop = StudyLoop(study, given, watch, lease)
         if sampler == "curves":
-            first = default_first_rung(task.last)
-            curves = CurveSearch(space, task.last, first_rung=first, seed=seed, startup=START)
+            rungs = rungs_of(CurvesConfig(), task.last)
+            curves = CurveSearch(space, rungs, seed=seed, startup=START)
             loop = CurveLoop(study, given, watch, lease, curves)
         try:
             loop.run(executor, StopFlag())

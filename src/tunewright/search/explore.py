@@ -16,7 +16,7 @@ from tunewright.runs.atomic import write_yaml
 from tunewright.runs.record import StudyRecord
 from tunewright.runs.shared_choice import begin_sharing, read_shared_choice
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.curves.rungs import default_first_rung
+from tunewright.search.curves.rungs import rungs_of
 from tunewright.search.forecast.after_search import final_stage_cost
 from tunewright.search.forecast.budget import Budget
 from tunewright.search.loop.lease import Lease
@@ -150,8 +150,7 @@ def _loop(
 
     curves = CurveSearch(
         study.space,
-        search.last_step,
-        first_rung=sampler.first_rung or default_first_rung(search.last_step),
+        rungs_of(sampler, search.last_step),
         sign=prepared.settings.goals[0].sign,
         seed=prepared.settings.seed,
         startup=sampler.startup_trials,

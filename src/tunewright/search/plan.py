@@ -9,12 +9,14 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.compose import Composition
+from tunewright.config.study_schema import CurvesConfig
 from tunewright.errors import SpaceError, UsageError
 from tunewright.executors.resources import Share, share
 from tunewright.recipes.recipe import Recipe
 from tunewright.result import Result
 from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
+from tunewright.search.curves.rungs import assumed_pauses, rungs_of
 from tunewright.search.forecast.after_search import final_stage_cost
 from tunewright.search.forecast.disk import REPORT_BYTES, study_bytes
 from tunewright.search.forecast.time_left import (
@@ -149,7 +151,10 @@ def _make_plan(
     total: int,
 ) -> StudyPlan:
     study, epochs = prepared.config.study, prepared.config.training.epochs
-    stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
+    if by_curves := isinstance(study.sampler, CurvesConfig):
+        stops = assumed_pauses(rungs_of(study.sampler, epochs))
+    else:
+        stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
     after = final_stage_cost(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
     timings = Timings(epochs, total, stops, after, slots=machine.slots)
@@ -179,7 +184,7 @@ def _make_plan(
         epochs=epochs,
         slots=machine.slots,
         threads=machine.threads,
-        pruner=study.pruner.type,
+        pruner="curves" if by_curves else study.pruner.type,
         step_seconds=pace.seconds_a_step,
         startup_seconds=took.startup_seconds,
         worker_seconds=took.worker_seconds,

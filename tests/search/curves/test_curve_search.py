@@ -10,9 +10,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from tunewright.config.study_schema import CurvesConfig
 from tunewright.search.curves import curve_search
 from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start
-from tunewright.search.curves.rungs import default_first_rung, rung_steps
+from tunewright.search.curves.rungs import rung_steps, rungs_of
 from tunewright.spaces.domain import Categorical, Float, Int
 from tunewright.spaces.points import identity
 from tunewright.spaces.rules import Condition
@@ -34,8 +35,7 @@ class Simulation:
         self, space: Space, score: Score, *, last: int = 16, workers: int = 1, **options: Any
     ) -> None:
         self.space, self.score, self.last, self.workers = space, score, last, workers
-        first = options.pop("first_rung", default_first_rung(last))
-        self.search = CurveSearch(space, last, first_rung=first, **options)
+        self.search = CurveSearch(space, rungs_of(CurvesConfig(), last), **options)
         self.trials: list[CurveTrial] = []
         self.steps, self.rng = 0, random.Random(0)
 
@@ -96,7 +96,8 @@ def test_rungs_are_four_times_as_far_each_and_none_is_shortly_before_the_end() -
     assert rung_steps(64, 4) == (4, 16, 64)
     assert rung_steps(5, 4) == (5,), "a rung at four fifths saves nothing"
     assert rung_steps(1, 1) == (1,)
-    assert [default_first_rung(last) for last in (1, 12, 52, 100, 200)] == [1, 1, 3, 6, 13]
+    assert [rungs_of(CurvesConfig(), n)[0] for n in (1, 12, 52, 100, 200)] == [1, 1, 3, 6, 13]
+    assert rungs_of(CurvesConfig(first_rung=5), 52) == (5, 20, 52)
 
 
 def test_a_quarter_of_each_rung_goes_on_and_the_optimum_is_found() -> None:

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from tunewright.search.curves.encoding import Encoder
 from tunewright.search.curves.model import Array, CurveModel, Observations, log_progress
-from tunewright.search.curves.rungs import FACTOR, rung_steps
+from tunewright.search.curves.rungs import FACTOR
 from tunewright.search.curves.scores import ScoreScale, standardised
 from tunewright.spaces.domain import Categorical
 from tunewright.spaces.space import Space
@@ -80,8 +80,8 @@ class GoOn:
 class CurveSearch:
     """The decisions of one search; they follow from its trials alone, and from the seed.
 
-    sign: 1 where more is better, else -1. first_rung: the step at which trials are paused first.
-    startup: trials that start at random before the model proposes any.
+    rungs: the steps at which trials are paused, rising; the last one ends a training. sign: 1 where
+    more is better, else -1. startup: trials that start at random before the model proposes any.
 
     predicted: the score at the end of each trial, by number, on the model's scale, where more is
     better. failure: why the model could not be computed the last time, when trials were ranked by
@@ -91,15 +91,14 @@ class CurveSearch:
     def __init__(
         self,
         space: Space,
-        last_step: int,
+        rungs: Sequence[int],
         *,
-        first_rung: int,
         sign: float = 1.0,
         seed: int = 0,
         startup: int = 10,
     ) -> None:
         self._space, self._sign, self._seed, self._startup = space, sign, seed, startup
-        self.rungs = rung_steps(last_step, first_rung)
+        self.rungs = tuple(rungs)
         self._encoder = Encoder(space)
         self._is_choice = np.array([isinstance(p.domain, Categorical) for p in space.parameters])
         self._encoded: dict[int, Array] = {}

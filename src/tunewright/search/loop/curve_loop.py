@@ -6,6 +6,7 @@ from dataclasses import replace
 from tunewright.runs.record import EndRequest, Outcome, Trial
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start
+from tunewright.search.curves.rungs import assumed_pauses
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.paused_states import PausedStates
 from tunewright.search.loop.study_loop import StudyLoop
@@ -34,6 +35,7 @@ class CurveLoop(StudyLoop):
     ) -> None:
         super().__init__(study, search, watch, lease)
         self._curves = curves
+        self._timings.assumed = assumed_pauses(curves.rungs)
         self._imported = [t for t in study.record().trials if t.imported_from]
         self._parked: dict[int, TrialRun] = {}
         self._targets: dict[int, int] = {}
