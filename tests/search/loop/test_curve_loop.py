@@ -90,6 +90,23 @@ def test_paused_trials_are_running_ones_to_others_and_say_where_they_wait(tmp_pa
     assert not any("resuming trial" in text for text in watch.notices), "none was cut off"
 
 
+def test_a_changed_space_keeps_the_trials_that_wait_and_their_curves(tmp_path: Path) -> None:
+    words = (CURVES, "study.trials=16", "training.epochs=12")
+    with pytest.raises(Interrupted):
+        tuned(tmp_path, *words, watch=StopAfter(9), space=_across(4.0))
+    before = {p.parent.name: p.read_text() for p in tmp_path.rglob("trials/*/progress.jsonl")}
+    assert len(before) >= 5
+    found = tuned(tmp_path, *words, space=_across(5.0))
+    assert len(found.record.trials) == 16
+    assert ends(found)["done", 12] == 3
+    after = {p.parent.name: p.read_text() for p in tmp_path.rglob("trials/*/progress.jsonl")}
+    assert all(after[name].startswith(text) for name, text in before.items())
+
+
+def _across(width: float) -> dict[str, object]:
+    return {"parameters": {"point.x": {"type": "float", "low": -width, "high": width}}}
+
+
 def test_a_pruner_beside_it_is_refused_and_the_shipped_one_is_left_out(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="the sampler curves together with the pruner median"):
         tuned(tmp_path, CURVES, "study.pruner.type=median")
