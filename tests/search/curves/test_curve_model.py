@@ -5,7 +5,7 @@ import pytest
 from scipy.optimize import check_grad
 
 from tunewright.search.curves.model import CurveModel, Observations, log_progress
-from tunewright.search.curves.scores import ScoreScale, standardised
+from tunewright.search.curves.scores import ScoreScale, standardise
 
 
 def observed(count: int = 12, columns: int = 3) -> Observations:
@@ -13,7 +13,7 @@ def observed(count: int = 12, columns: int = 3) -> Observations:
     x = np.repeat(rng.random((count // 2, columns)), 2, axis=0)
     t = np.tile([log_progress(3, 48), 0.0], count // 2)
     trial = np.repeat(np.arange(count // 2), 2)
-    return Observations(x, t, trial, standardised(-((x - 0.4) ** 2).sum(1) + 0.3 * t))
+    return Observations(x, t, trial, standardise(-((x - 0.4) ** 2).sum(1) + 0.3 * t))
 
 
 def test_means_and_deviations_are_those_of_the_covariance_written_out() -> None:
@@ -57,7 +57,7 @@ def test_the_gradient_is_that_of_the_posterior() -> None:
 def test_learning_makes_the_data_more_probable_and_a_flat_direction_long() -> None:
     rng = np.random.default_rng(1)
     x = rng.random((40, 2))
-    data = Observations(x, np.zeros(40), np.arange(40), standardised(np.sin(6 * x[:, 0])))
+    data = Observations(x, np.zeros(40), np.arange(40), standardise(np.sin(6 * x[:, 0])))
     model = CurveModel(np.arange(2))
     squares = model._squares(x, x)
     before = model._loss(model._theta, data, squares)[0]
@@ -77,14 +77,14 @@ def test_what_is_near_refused_points_is_told_from_what_is_near_others() -> None:
 def test_scores_keep_their_order_and_one_diverged_run_does_not_set_the_scale() -> None:
     scores = [0.1, 0.5, 0.6, 0.7, 0.9, -1e30]
     scale = ScoreScale(scores)
-    mapped = [scale.mapped(score) for score in scores]
+    mapped = [scale.place(score) for score in scores]
     assert np.argsort(mapped).tolist() == np.argsort(scores).tolist()
     assert min(mapped) > -100
-    assert scale.mapped(float("nan")) == scale.mapped(float("-inf")) == min(mapped)
+    assert scale.place(float("nan")) == scale.place(float("-inf")) == min(mapped)
 
 
 @pytest.mark.parametrize("scores", [[], [0.3] * 4, [1e30, -1e30], [-1e-30, 1e-30], [1e308, -1e308]])
 def test_odd_scores_have_a_scale(scores: list[float]) -> None:
     scale = ScoreScale(scores)
-    mapped = standardised(np.array([scale.mapped(score) for score in [*scores, 0.0]]))
+    mapped = standardise(np.array([scale.place(score) for score in [*scores, 0.0]]))
     assert np.isfinite(mapped).all()

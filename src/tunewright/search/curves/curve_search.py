@@ -17,7 +17,7 @@ import numpy.typing as npt
 from tunewright.search.curves.encoding import Encoder
 from tunewright.search.curves.model import Array, CurveModel, Observations, log_progress
 from tunewright.search.curves.rungs import FACTOR
-from tunewright.search.curves.scores import ScoreScale, standardised
+from tunewright.search.curves.scores import ScoreScale, standardise
 from tunewright.spaces.domain import Categorical
 from tunewright.spaces.space import Space
 
@@ -142,7 +142,7 @@ class CurveSearch:
     def _promotion(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
         """Return the best trial of the highest rung from which too few have gone on."""
         for step, following in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
-            members = [t for t in trials if _reached(t, step)]
+            members = [t for t in trials if _has_reached(t, step)]
             promoted = [t for t in members if t.target > step]
             if len(promoted) >= len(members) // FACTOR:
                 continue
@@ -164,11 +164,11 @@ class CurveSearch:
     def _condition(self, trials: Sequence[CurveTrial], rng: np.random.Generator) -> bool:
         """Give the model what is known; return whether that is enough to predict from."""
         scale = ScoreScale([self._sign * v for t in trials for v in t.curve.values()])
-        rows = [row for trial in trials for row in self._observed(trial, scale)]
+        rows = [row for trial in trials for row in self._rung_scores(trial, scale)]
         if len(rows) < 2:
             return False
         data = self._observations(rows)
-        data = replace(data, z=standardised(data.z))
+        data = replace(data, z=standardise(data.z))
         if self._learned_from == 0 or len(data) >= GROWTH * self._learned_from:
             self._learned_from = len(data)
             self._model.learn(data.take(_for_learning(data, rng)))
@@ -177,10 +177,10 @@ class CurveSearch:
         self._model.condition(data)
         if (pending := self._pending(trials)) is not None:
             believed, _ = self._model.predict(pending.x, pending.t, pending.trial)
-            self._model.condition(data.joined(replace(pending, z=believed)))
+            self._model.condition(data.join(replace(pending, z=believed)))
         return True
 
-    def _observed(
+    def _rung_scores(
         self, trial: CurveTrial, scale: ScoreScale
     ) -> Iterable[tuple[CurveTrial, int, float]]:
         """Yield what a trial has shown at the rungs: itself, the step, and the mapped score."""
@@ -188,9 +188,9 @@ class CurveSearch:
         last = -1
         for rung in self.rungs:
             step = max((s for s in steps if s <= min(rung, trial.length)), default=-1)
-            if step > last and _reached(trial, rung):
+            if step > last and _has_reached(trial, rung):
                 last = step
-                yield trial, step, scale.mapped(self._sign * trial.curve[step])
+                yield trial, step, scale.place(self._sign * trial.curve[step])
         if not trial.feasible and last < trial.length:
             yield trial, trial.length, scale.worst
 
@@ -204,7 +204,7 @@ class CurveSearch:
 
     def _pending(self, trials: Sequence[CurveTrial]) -> Observations | None:
         """Return where the running trials will be next, without their scores."""
-        running = [t for t in trials if t.state == "running" and not _reached(t, t.target)]
+        running = [t for t in trials if t.state == "running" and not _has_reached(t, t.target)]
         rows = [(trial, trial.target, 0.0) for trial in running]
         return self._observations(rows) if rows else None
 
@@ -265,7 +265,7 @@ class CurveSearch:
         return np.where(np.isnan(parents), anywhere, found)
 
 
-def _reached(trial: CurveTrial, step: int) -> bool:
+def _has_reached(trial: CurveTrial, step: int) -> bool:
     """Return whether a trial has been trained to a step, or to its own end before it."""
     return max(trial.curve, default=0) >= min(step, trial.length)
 

@@ -47,7 +47,7 @@ class Observations:
     def __len__(self) -> int:
         return len(self.z)
 
-    def joined(self, others: "Observations") -> "Observations":
+    def join(self, others: "Observations") -> "Observations":
         """Return these observations and others behind them."""
         mine, theirs = vars(self), vars(others)
         return Observations(**{name: np.concatenate([mine[name], theirs[name]]) for name in mine})

@@ -22,9 +22,9 @@ class ScoreScale:
         self._median = float(np.median(finite)) if len(finite) else 0.0
         best = float(finite.max()) if len(finite) else 0.0
         self._width = best - self._median if best > self._median else 1.0
-        self.worst = self.mapped(float(finite.min())) if len(finite) else -1.0
+        self.worst = self.place(float(finite.min())) if len(finite) else -1.0
 
-    def mapped(self, score: float) -> float:
+    def place(self, score: float) -> float:
         """Return a score on the scale; one that is no number counts as the worst."""
         z = (score / self._width) - (self._median / self._width)
         if not np.isfinite(z):
@@ -32,7 +32,7 @@ class ScoreScale:
         return z if z >= -1.0 else -1.0 - float(np.log1p(-1.0 - z))
 
 
-def standardised(mapped: Array) -> Array:
+def standardise(mapped: Array) -> Array:
     """Return mapped scores with mean 0 and deviation 1; all 0 where they are constant."""
     deviation = float(mapped.std())
     found: Array = (mapped - mapped.mean()) / (deviation if deviation > 1e-12 else 1.0)

@@ -139,7 +139,7 @@ class CurveLoop(StudyLoop):
     def _trials(self) -> Iterator[CurveTrial]:
         last, curves = self.search.last_step, self.study.curves
         for trial in (*self._imported, *self._ended.values()):
-            yield _ended(trial, length_of(trial.parameters, last))
+            yield _as_ended(trial, length_of(trial.parameters, last))
         begun = {live.run.number: live.run for live in self.live}
         begun |= {run.number: run for run in self.waiting}
         for number, run in begun.items():
@@ -158,7 +158,7 @@ def length_of(values: Mapping[str, object], last: int) -> int:
     return min(last, own) if isinstance(own, int) else last
 
 
-def _ended(trial: Trial, last: int) -> CurveTrial:
+def _as_ended(trial: Trial, last: int) -> CurveTrial:
     """Return a trial that has ended as the search sees it; one without a curve has its score."""
     curve = dict(trial.curve)
     if not curve and trial.score is not None:
