@@ -186,7 +186,11 @@ class StudyConfig(Section):
     run failed trials again: true for all of them, or a cause such as `killed`, or words of the
     reason. report: write `report.html` into the study's folder, while it runs and at its end.
     audit_pruning: share of the trials that the pruner would stop and that run on all the same,
-    chosen at random, so that `analyze` can say how many winners it stops.
+    chosen at random, so that `analyze` can say how many winners it stops. replicate: share of all
+    trainings, the search's, the final one's and these, for which the best configurations and the
+    defaults are trained again with new seeds after the search, so that the winner owes less to
+    chance; 0 switches it off. prefer: the cost that decides between configurations which these
+    replicates do not tell apart; null takes the one with the best lower bound.
     """
 
     name: str | None = None
@@ -201,6 +205,8 @@ class StudyConfig(Section):
     max_failures: Count | None = None
     retry_failed: bool | str = False
     audit_pruning: Fraction = 0.0
+    replicate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    prefer: Literal["latency_ms", "size_mib", "seconds"] | None = None
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()

@@ -67,6 +67,10 @@ def _no_check(_config: Any) -> list[str]:
     return []
 
 
+def _no_repeats(_config: RunConfig) -> str:
+    return ""
+
+
 def _no_check_of_run(_config: RunConfig, _space: Space | None) -> list[str]:
     return []
 
@@ -131,6 +135,8 @@ class Recipe:
     run with None; raises ConfigError for what cannot run, and returns notices.
     dialect: how a guide spells what the recipe understands.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
+    repeats: says why runs of a configuration with different seeds may repeat one another; empty
+    where the seed reaches the training.
     define_by_run: whether trials name their parameters while they run, so that there is no space
     before.
     """
@@ -158,6 +164,7 @@ class Recipe:
     check_run: Callable[[RunConfig, Space | None], list[str]] = _no_check_of_run
     dialect: Dialect = field(default_factory=Dialect)
     usage: str = TRAIN_AGAIN
+    repeats: Callable[[Any], str] = _no_repeats
     define_by_run: bool = False
 
     def __new__(cls, *_: Any, **given: Any) -> "Recipe":

@@ -28,6 +28,7 @@ from tunewright.runs.regular_files import exists
 from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_url
 from tunewright.search.prepare import full_configuration
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
+from tunewright.search.replication.replicate import read_replication, with_winner
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
@@ -60,6 +61,11 @@ class StudyView(Result):
     chosen: Trial | None = None
     heat_map: "HeatMap | None" = None
     plots: tuple[Path, ...] = ()
+
+    @property
+    def winner(self) -> Trial | None:
+        """The trial that replicates chose, else the one with the best score."""
+        return self.record.winner
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files; the heat map only where one was drawn."""
@@ -162,19 +168,22 @@ def read_study(
 
 
 def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
-    folder, tree = place.folder, None
+    folder, tree, found = place.folder, None, None
     if folder is not None:
         settings = read_study_file(folder)
         tree = settings["configuration"]
         refuse_lost_rows(place.url, str(place.name), folder)
     loaded = load_study(place.url, place.name if folder is not None else name or place.name)
+    if folder is not None and tree is not None:
+        record, found = with_winner(loaded.record, read_replication(folder, tree))
+        loaded = replace(loaded, record=record)
     shown = overview(loaded.record, loaded.importances, top=top)
     shown = replace(
         shown, findings=find(loaded.record, loaded.parameters, _context(loaded, folder, tree))
     )
     if folder is None:
         return StudyView(loaded.record, shown, None, None)
-    shown = replace(shown, storage=without_password(place.url))
+    shown = replace(shown, storage=without_password(place.url), replication=found)
     return StudyView(loaded.record, shown, folder, tree, tuple(settings.get("replaced", ())))
 
 

@@ -9,15 +9,16 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tunewright.analysis.winner.replication import Replication
 from tunewright.config.compose import Composition
 from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import describe_waits
 from tunewright.recipes.fidelity import check_single_run
 from tunewright.recipes.recipe import Recipe
 from tunewright.result import Result, to_json
-from tunewright.runs.folder import StudyFolder
+from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.machine.temporary_folders import sweep
-from tunewright.runs.record import StudyRecord
+from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.evaluate_run import Evaluation, evaluate_run
 from tunewright.search.explore import explore
@@ -30,6 +31,7 @@ from tunewright.search.prepare import (
     refuse_leading_out,
 )
 from tunewright.search.reporting.keep_fresh import fresh_report
+from tunewright.search.results import winner_folder
 from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
@@ -42,17 +44,31 @@ from tunewright.training.trackers.tracker import require
 
 @dataclass(frozen=True)
 class TuneResult(Result):
-    """The result of `tune`. final: None when it was not asked for, or nothing finished."""
+    """The result of `tune`. final: None when it was not asked for, or nothing finished.
+
+    replication: what replicates of the best trials say; None where there are none.
+    """
 
     folder: StudyFolder
     record: StudyRecord
     ending: Ending
     final: TrainResult | None
     evaluation: Evaluation | None
+    replication: Replication | None = None
+
+    @property
+    def winner(self) -> Trial | None:
+        """The trial that replicates chose, else the one with the best score."""
+        return self.record.winner
+
+    @property
+    def winner_run(self) -> RunFolder:
+        """The run of the search that holds the winner's weights: a trial, or a replicate of it."""
+        return winner_folder(self.folder, self.record, self.replication)
 
     def as_json(self) -> dict[str, Any]:
         """Return the study, its best trial, and the scores of the final training."""
-        record, best = self.record, self.record.best
+        record = self.record
         return {
             "study": record.name,
             "folder": str(self.folder.path),
@@ -61,7 +77,8 @@ class TuneResult(Result):
             "direction": record.direction,
             "trials": len(record.own),
             "ending": self.ending,
-            "best": to_json(best),
+            "best": to_json(record.winner),
+            **({} if self.replication is None else {"replication": to_json(self.replication)}),
             "final": to_json(self.final),
             "evaluation": to_json(self.evaluation),
         }
@@ -110,12 +127,14 @@ def tune(
                 during.enter_context(fresh_report(prepared.folder, prepared.url, watch.notice))
             seconds = prepared.config.study.budget
             budget = None if seconds is None else Budget(seconds, began)
-            record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
+            record, ending, found = explore(
+                recipe, composed, prepared, executor_share, watch, budget
+            )
             trained, evaluation = None, None
             if prepared.config.study.final and record.best is not None:  # even after a timeout
                 final = partial(train_winner, recipe, prepared, record, executor_share, watch)
                 trained = train_within_budget(budget, watch, partial(final, budget))
-                winner = prepared.folder.trial(record.best.number)
+                winner = winner_folder(prepared.folder, record, found)
                 if trained is not None:
                     winner = trained.best(prepared.settings.direction)
                 measured = partial(evaluate_run, recipe, winner, composed.config, None)
@@ -126,7 +145,7 @@ def tune(
                         "the best trial ran in another study, and its weights are not here: "
                         "best_config.yaml is the result"
                     )
-            return TuneResult(prepared.folder, record, ending, trained, evaluation)
+            return TuneResult(prepared.folder, record, ending, trained, evaluation, found)
     finally:
         lock.release()
 
