@@ -3,7 +3,7 @@
 Simulated studies, whose truth is known, at noise of several sizes, with what seeds share and with
 configurations that vary more than others; the share of the budget is that of `study.replicate`:
 
-    python benchmarks/winner_simulated.py [--studies 2000] [--output FILE]
+    python benchmarks/winner_simulated.py [--studies 700] [--output FILE]
 """
 
 import argparse
@@ -47,7 +47,7 @@ class Setting:
     uneven: float = 0.0
 
 
-SIZES = ((60, 35.0), (80, 45.0), (100, 90.0), (300, 120.0))
+SIZES = ((60, 35.0), (100, 90.0), (300, 120.0))
 SETTINGS = tuple(
     Setting(noise, trials, trainings, *how)
     for noise in (0.005, 0.02, 0.06)
@@ -145,7 +145,7 @@ def measure(setting: Setting, studies: int, seed: int) -> dict[str, Any]:
 def main() -> None:
     """Measure all settings; print them and write them."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--studies", type=int, default=2000)
+    parser.add_argument("--studies", type=int, default=700)
     parser.add_argument("--seed", type=int, default=SEED)
     results = Path(__file__).parent / "results/winner_simulated.json"
     parser.add_argument("--output", type=Path, default=results)

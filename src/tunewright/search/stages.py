@@ -142,12 +142,18 @@ def tune(
                     evaluation = evaluate_within_budget(budget, watch, measured)
                 else:
                     watch.notice(
-                        "the best trial ran in another study, and its weights are not here: "
-                        "best_config.yaml is the result"
+                        f"the best trial {_why_without_weights(record)}, and its weights are not "
+                        "here: best_config.yaml is the result"
                     )
             return TuneResult(prepared.folder, record, ending, trained, evaluation, found)
     finally:
         lock.release()
+
+
+def _why_without_weights(record: StudyRecord) -> str:
+    if record.winner is not None and record.winner.imported_from:
+        return "ran in another study"
+    return "was beaten in the search and won by replicates of an earlier call"
 
 
 def train(

@@ -5,8 +5,11 @@ import random
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 import tunewright
+from tunewright.cli import main
+from tunewright.cli.output.results import print_tuned
 from tunewright.errors import ConfigError
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.callbacks import StudyCallback, StudyProgress
@@ -140,6 +143,22 @@ def test_a_winner_that_is_not_the_best_score_is_found_by_its_replicate(study) ->
     assert found.folder.best_run(best) == run
     assert found.folder.best_run({"trial": 3}) == found.folder.trial(3)  # of an older version
     assert found.folder.best_run({"trial": 3, "run": "../../x"}) == found.folder.trial(3)
+
+
+def test_analyze_and_tune_print_the_winner_and_its_ties(study, capsys, monkeypatch) -> None:
+    found, _ = study
+    monkeypatch.setattr("sys.argv", ["tunewright", "analyze", str(found.folder.path)])
+    with pytest.raises(SystemExit) as caught:
+        main()
+    assert not caught.value.code
+    analyzed = " ".join(capsys.readouterr().out.split())
+    print_tuned(Console(width=200), found)
+    tuned = " ".join(capsys.readouterr().out.split())
+    for printed in (analyzed, tuned):
+        assert f"winner: trial {found.winner.number}, value = " in printed
+        assert "the best score of the search was" in printed
+        assert f"tied: the replicates do not tell trial {found.winner.number} from" in printed
+    assert f"best: trial {found.winner.number} with" in analyzed
 
 
 def test_progress_counts_replicates_with_the_time_left(study) -> None:

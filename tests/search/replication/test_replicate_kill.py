@@ -1,6 +1,7 @@
 """Real processes, really killed while replicates run: none of them is lost or trained twice."""
 
 import json
+import re
 import signal
 import time
 from collections.abc import Iterator
@@ -85,3 +86,14 @@ def test_ctrl_c_while_replicates_run_says_what_is_complete(shell: Shell) -> None
     assert "winner: trial" not in without
     shell.finish(*WORDS)
     assert json.loads((shell.study / "replication.json").read_text())["winner"] is not None
+
+
+def test_the_workers_of_the_search_train_the_replicates(shell: Shell) -> None:
+    shell.finish(*WORDS)
+
+    def processes(pattern: str) -> set[str]:
+        logs = [file.read_text() for file in shell.study.glob(pattern)]
+        assert logs
+        return {pid for log in logs for pid in re.findall(r"in process (\d+)", log)}
+
+    assert processes("replicates/*/*/log.txt") <= processes("trials/*/log.txt")

@@ -16,7 +16,7 @@ FIRST_SEED = 1000
 
 
 @dataclass(frozen=True)
-class Field:
+class RaceField:
     """What is raced: arms by their trials, common seeds, and what counts.
 
     trials: the arms' own. searched: the scores of all finished trials, signs turned so that more is

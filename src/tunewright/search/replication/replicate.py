@@ -2,14 +2,13 @@
 
 import math
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from statistics import fmean
 from typing import Any
 
 from tunewright.analysis.winner.choose import choose
 from tunewright.analysis.winner.race import LEAST, affordable_replicates
-from tunewright.analysis.winner.replicates import Arm
 from tunewright.analysis.winner.replication import Replication, read_stored, summarise
 from tunewright.analysis.winner.wording import describe
 from tunewright.config.tree import get
@@ -26,7 +25,7 @@ from tunewright.search.forecast.time_left import FinalStageCost
 from tunewright.search.loop.run_loop import Ending
 from tunewright.search.prepare import PreparedStudy, run_tree
 from tunewright.search.replication.arms import (
-    Field,
+    RaceField,
     count_trainings,
     pick_arms,
     replicate_seeds,
@@ -57,7 +56,7 @@ class AfterSearch:
 
 def prepare_replicates(
     recipe: Recipe, prepared: PreparedStudy, after: AfterSearch, watch: StudyCallback
-) -> tuple[Field, ReplicatePlan] | None:
+) -> tuple[RaceField, ReplicatePlan] | None:
     """Pick what is replicated; say why nothing is, and return None, where that is so."""
     study, record = prepared.config.study, after.record
     finished = [trial for trial in record.of_state("done") if trial.score is not None]
@@ -69,6 +68,9 @@ def prepare_replicates(
     affordable = affordable_replicates(study.replicate, trainings)
     default = _default_trial(prepared, record)
     arms = pick_arms(record, default, affordable)
+    until = None if after.budget is None else after.budget.replicate_until(study.replicate)
+    seconds = [t.seconds / max(1, len(t.seeds)) for t in finished if t.seconds]
+    why = ""
     if len(finished) < 2:
         why = "only one configuration finished, so there is none to compare"
     elif len(arms) < 2:
@@ -77,28 +79,33 @@ def prepare_replicates(
             f"study.replicate={study.replicate:g} pays for {affordable}, and a comparison takes "
             f"{LEAST}; study.replicate={needed:g} would do, or more trials"
         )
-    else:
-        why = ""
-    until = None if after.budget is None else after.budget.replicate_until(study.replicate)
-    seconds = [t.seconds / max(1, len(t.seeds)) for t in finished if t.seconds]
-    if not why and until is not None and seconds:
-        needed_seconds = LEAST * fmean(seconds) / after.slots
-        if until - time.monotonic() < needed_seconds:
+    elif until is not None and seconds:
+        wanted = LEAST * fmean(seconds) / after.slots
+        if until - time.monotonic() < wanted:
             why = "no time is left for it in the budget"
     if why:
         watch.notice(f"the best configurations are not replicated: {why}")
         return None
-    goal = prepared.settings.goals[0]
-    field = Field(
+    goal, raced = prepared.settings.goals[0], {arm.trial for arm in arms}
+    field = RaceField(
         prepared.folder,
         goal,
         prepared.constraints,
-        {trial.number: trial for trial in record.trials if trial.number in _numbers(arms)},
+        {trial.number: trial for trial in record.trials if trial.number in raced},
         arms,
         replicate_seeds(prepared.config.seed, study.seeds),
         affordable,
         [goal.sign * trial.score for trial in finished if trial.score is not None],
     )
+    named = ", ".join(f"{arm.trial}{' (the defaults)' if arm.is_default else ''}" for arm in arms)
+    announced = [
+        f"replicating the best configurations with new seeds, trial {named}: at most {affordable} "
+        f"trainings, study.replicate={study.replicate:g} of all (0 switches it off)"
+    ]
+    if default is None and prepared.space.default() is not None:
+        announced.append("the defaults are not replicated: they failed, or were not tried")
+    if repeats := recipe.repeats(prepared.config):
+        announced.append(f"the replicates may repeat one another: {repeats}")
     plan = ReplicatePlan(
         lambda values: run_tree(recipe, prepared, values),
         last_step,
@@ -107,21 +114,8 @@ def prepare_replicates(
         seconds,
         after.closing_seconds,
         record.best,
+        announced,
     )
-    named = ", ".join(f"{arm.trial}{' (the defaults)' if arm.is_default else ''}" for arm in arms)
-    default_failed = default is None and prepared.space.default() is not None
-    watch.notice(
-        f"replicating the best configurations with new seeds, trial {named}: at most {affordable} "
-        f"trainings, study.replicate={study.replicate:g} of all (0 switches it off)"
-        + (
-            "; the defaults are not among them, since no trial of theirs ran to its end or was "
-            "pruned"
-            if default_failed
-            else ""
-        )
-    )
-    if repeats := recipe.repeats(prepared.config):
-        watch.notice(f"the replicates may repeat one another: {repeats}")
     return field, plan
 
 
@@ -222,7 +216,3 @@ def _default_trial(prepared: PreparedStudy, record: StudyRecord) -> Trial | None
 
     able = record.of_state("done", "pruned")
     return next((trial for trial in able if is_default(trial.parameters)), None)
-
-
-def _numbers(arms: Sequence[Arm]) -> set[int]:
-    return {arm.trial for arm in arms}

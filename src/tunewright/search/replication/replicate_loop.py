@@ -17,7 +17,7 @@ from tunewright.runs.record import Outcome, Progress, Trial
 from tunewright.search.callbacks import StudyCallback, StudyProgress
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.run_loop import Live, Run, RunLoop
-from tunewright.search.replication.arms import Field
+from tunewright.search.replication.arms import RaceField
 from tunewright.search.signals import stopping_message
 
 STAGE = "replicate"
@@ -37,7 +37,7 @@ class ReplicatePlan:
 
     configure: returns the configuration of a trial. last_step: epochs of each. until: the clock
     time at which they are paused. before: seconds of the trials, of one run each. after: seconds of
-    what follows the replicates. best: of the search.
+    what follows the replicates. best: of the search. announced: notices at the begin.
     """
 
     configure: Callable[[Mapping[str, Any]], Tree]
@@ -47,13 +47,14 @@ class ReplicatePlan:
     before: Sequence[float] = ()
     after: float = 0.0
     best: Trial | None = None
+    announced: Sequence[str] = ()
 
 
 class ReplicateLoop(RunLoop[ReplicateRun]):
     """Replicates the arms of a race; neither the sampler nor the study's total knows of it."""
 
     def __init__(
-        self, field: Field, plan: ReplicatePlan, watch: StudyCallback, lease: Lease
+        self, field: RaceField, plan: ReplicatePlan, watch: StudyCallback, lease: Lease
     ) -> None:
         super().__init__(plan.executor, watch, plan.executor.trial_timeout)
         self.field, self._plan, self._lease = field, plan, lease
@@ -106,7 +107,9 @@ class ReplicateLoop(RunLoop[ReplicateRun]):
         return len(self.waiting) + len(self.live)
 
     def on_begin(self) -> None:
-        """Say which replicates go on from a checkpoint."""
+        """Say what is replicated, and which replicates go on from a checkpoint."""
+        for text in self._plan.announced if self.state.pending else ():
+            self.watch.notice(text)
         begun = [
             f"trial {trial}, seed {seed}"
             for trial, seed in self.state.pending
@@ -205,7 +208,7 @@ class ReplicateLoop(RunLoop[ReplicateRun]):
         return ReplicateRun(folder, f"trial {trial}, seed {seed}", values, trial, seed)
 
 
-def drop_weights(folder: StudyFolder, field: Field, kept: int | None) -> None:
+def drop_weights(folder: StudyFolder, field: RaceField, kept: int | None) -> None:
     """Remove the weights of all replicates but those of the trial `kept`."""
     for arm in field.arms:
         for seed in field.seeds:
