@@ -93,7 +93,7 @@ def prepare(
     (first, *others), goal_notices = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
     _check_preference(config)
-    if "latency_ms" in (study.prefer, *(limit.metric for limit in limits)):
+    if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
     notices = [*composed.notices, *outweighed_notices(composed)]
     if not any(path.startswith("study.pruner") for path in (*composed.typed, *composed.written)):

@@ -262,7 +262,10 @@ def test_the_cheapest_of_those_tied_is_preferred(tmp_path: Path) -> None:
 
 def test_a_preference_that_no_run_measures_or_nothing_follows_is_told(tmp_path: Path) -> None:
     watch = Listener()
-    search(tmp_path, noisy, "study.prefer=latency_ms", watch=watch)
+    found = search(tmp_path, noisy, "study.prefer=latency_ms", watch=watch)
+    winner = found.winner.number  # its replicates alone take the time to measure it
+    assert found.folder.replicate(winner, 1042).read_config()["training"]["latency"] is True
+    assert found.folder.trial(winner).read_config()["training"]["latency"] is False
     assert "study.prefer=latency_ms decides nothing" in watch.text
     with pytest.raises(ConfigError, match=r"study.prefer=seconds with study.replicate=0"):
         search(tmp_path / "b", noisy, "study.prefer=seconds", "study.replicate=0")

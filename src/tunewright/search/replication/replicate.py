@@ -11,6 +11,7 @@ from tunewright.analysis.winner.choose import choose
 from tunewright.analysis.winner.race import LEAST, affordable_replicates
 from tunewright.analysis.winner.replication import Replication, read_stored, summarise
 from tunewright.analysis.winner.wording import describe
+from tunewright.config.apply import with_values
 from tunewright.config.tree import get
 from tunewright.executors.executor import Executor
 from tunewright.executors.inline import InlineExecutor
@@ -106,8 +107,12 @@ def prepare_replicates(
         announced.append("the defaults are not replicated: they failed, or were not tried")
     if repeats := recipe.repeats(prepared.config):
         announced.append(f"the replicates may repeat one another: {repeats}")
+    measured = prepared
+    if study.prefer == "latency_ms":
+        timed = with_values(prepared.explore, {"training.latency": True}, recipe.config)[0]
+        measured = replace(prepared, explore=timed)
     plan = ReplicatePlan(
-        lambda values: run_tree(recipe, prepared, values),
+        lambda values: run_tree(recipe, measured, values),
         last_step,
         prepared.config.executor,
         until,
