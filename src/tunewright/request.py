@@ -13,6 +13,7 @@ from tunewright.config.tree import Tree, set_leaf
 from tunewright.errors import UsageError
 from tunewright.recipes.command.placeholders import translate_macros
 from tunewright.recipes.fidelity import convert_steps
+from tunewright.recipes.function.call import takes_seed
 from tunewright.recipes.function.reach import plain_name, reference, unreachable
 from tunewright.recipes.function.recipe import bind_function, bind_objective, bind_wandb_function
 from tunewright.recipes.guide_flags import places, typed_overrides
@@ -229,9 +230,13 @@ def _check_signature(function: Any, *, with_space: bool) -> None:
 
 
 def _takes(function: Any, count: int) -> bool:
-    """Return whether a function can be called with so many positional arguments."""
+    """Return whether a function can be called with so many positional arguments.
+
+    One that has a parameter `seed` gets it besides, by name.
+    """
+    seed = {"seed": 0} if count and takes_seed(function) else {}
     try:
-        inspect.signature(function).bind(*[None] * count)
+        inspect.signature(function).bind(*[None] * count, **seed)
     except TypeError:
         return False
     except ValueError:

@@ -254,3 +254,25 @@ def test_a_plan_of_one_training_as_it_is_typed(
         main()
     shown = capsys.readouterr()
     assert printed in shown.out + shown.err
+
+
+def test_replicates_are_part_of_the_plan(tmp_path: Path) -> None:
+    words = (*INLINE, "epoch_seconds=0.02", "study.pruner.type=none", "study.final=false")
+    made = tunewright.plan(*words, trials=85, runs_dir=tmp_path)
+    assert made.replicates == 15
+    trial = made.startup_seconds + made.epochs * made.step_seconds
+    assert made.replicate_seconds == pytest.approx(15 * trial)
+    assert made.seconds == pytest.approx(made.search_seconds + made.replicate_seconds)
+    rows = dict(plan_rows(made))
+    assert rows["replicates"].startswith("at most 15 trainings")
+    without = tunewright.plan(*words, "study.replicate=0", trials=85, runs_dir=tmp_path)
+    assert (without.replicates, without.replicate_seconds) == (0, 0.0)
+    assert "replicates" not in dict(plan_rows(without))
+    assert without.disk_bytes < made.disk_bytes
+
+
+def test_a_budget_leaves_time_for_the_replicates(tmp_path: Path) -> None:
+    words = (*INLINE, "epoch_seconds=0.02", "study.pruner.type=none", "study.final=false")
+    made = tunewright.plan(*words, trials=85, budget=8, runs_dir=tmp_path)
+    without = tunewright.plan(*words, "study.replicate=0", trials=85, budget=8, runs_dir=tmp_path)
+    assert 0 < made.fitting < without.fitting

@@ -14,6 +14,7 @@ from tunewright.analysis.importances import (
     nothing_to_explain,
     rarely_set,
 )
+from tunewright.analysis.winner.replication import Replication
 from tunewright.result import Result
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
@@ -32,7 +33,7 @@ class StudyOverview(Result):
     of the combinations that the space recommends or advises against. notes: on trials. storage: its
     database, without a password; empty for a study that was read from one. seeds: which trials with
     several seeds these tell apart; empty where there are none. findings: what was learned, the
-    weightiest first.
+    weightiest first. replication: what replicates of the best trials say, which then choose `best`.
     """
 
     study: str
@@ -57,11 +58,12 @@ class StudyOverview(Result):
     storage: str = ""
     findings: Sequence[Finding] = ()
     seeds: str = ""
+    replication: Replication | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """Return all fields; `storage` and `seeds` only where there is something."""
+        """Return all fields; `storage`, `seeds`, `replication` only where there is something."""
         found = super().as_json()
-        return {k: v for k, v in found.items() if v or k not in ("storage", "seeds")}
+        return {k: v for k, v in found.items() if v or k not in ("storage", "seeds", "replication")}
 
 
 def overview(
@@ -78,6 +80,7 @@ def overview(
     """
     own = replace(record, trials=record.own)
     ranked = record.rank_trials()
+    best = record.winner if record.replicated is not None else next(iter(ranked), None)
     compared = compare_seeds(record)
     tied: frozenset[int] = frozenset() if compared is None else compared.tied
     return StudyOverview(
@@ -90,7 +93,7 @@ def overview(
         trials=len(own.trials),
         by_state={state: len(own.of_state(state)) for state in STATES},
         carried=len(record.trials) - len(own.trials),
-        best=trial_row(ranked[0]) if ranked else None,
+        best=None if best is None else trial_row(best),
         top=[
             {**trial_row(trial), **({"tied": True} if trial.number in tied else {})}
             for trial in ranked[:top]

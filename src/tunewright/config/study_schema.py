@@ -241,6 +241,11 @@ class StudyConfig(Section):
     free); the least promising lose theirs first, and would start again. stages: what one call
     does: explore (the search), refine (a second search, in the space that the first one leaves),
     final (train the winner in full).
+    replicate: share of all trainings, the search's, the final one's and these, for which the best
+    configurations and the defaults are trained again with new seeds after the search, so that the
+    winner owes less to chance; 0 switches it off. prefer: the cost that decides between
+    configurations which these replicates do not tell apart; null takes the one with the best lower
+    bound.
     """
 
     name: str | None = None
@@ -256,6 +261,8 @@ class StudyConfig(Section):
     retry_failed: bool | str = False
     audit_pruning: Fraction = 0.0
     paused_gib: NotNegative | None = None
+    replicate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
+    prefer: Literal["latency_ms", "size_mib", "seconds"] | None = None
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()

@@ -208,7 +208,7 @@ def _with_weights(path: Path) -> list[RunFolder]:
     """Return the run in a folder, or its seeds; of a study, its final run, else its best trial."""
     best = read_json(StudyFolder(path).best_results)
     if best is not None and not (path / "final").exists():  # its best trial keeps its weights
-        path = StudyFolder(path).trial(int(best["trial"])).path
+        path = StudyFolder(path).best_run(best).path
     for place in (path, path / "final"):
         if (place / "config.yaml").exists() and (place / "checkpoints").exists():
             return [RunFolder(place)]
@@ -264,7 +264,7 @@ def _run_folders(runs: Path) -> Iterator[RunFolder]:
         final = StudyFolder(path).final
         candidates = [RunFolder(path), final]
         if best is not None and not final.path.exists() and isinstance(best.get("trial"), int):
-            candidates.append(StudyFolder(path).trial(best["trial"]))
+            candidates.append(StudyFolder(path).best_run(best))
         for candidate in candidates:
             yield from (run for run in candidate.with_seeds() if run.config.exists())
 

@@ -69,6 +69,10 @@ def _no_check(_config: Any) -> list[str]:
     return []
 
 
+def _no_repeats(_config: RunConfig) -> str:
+    return ""
+
+
 def _no_check_of_run(_config: RunConfig, _space: Space | None) -> list[str]:
     return []
 
@@ -134,6 +138,8 @@ class Recipe:
     dialect: how a guide spells what the recipe understands.
     heat_maps: parameters that a study's report draws against each other, where both are searched.
     usage: what a study's `best_config.yaml` says about its use, in its first lines.
+    repeats: says why runs of a configuration with different seeds may repeat one another; empty
+    where the seed reaches the training.
     define_by_run: whether trials name their parameters while they run, so that there is no space
     before.
     """
@@ -162,6 +168,7 @@ class Recipe:
     dialect: Dialect = field(default_factory=Dialect)
     heat_maps: tuple[tuple[str, str], ...] = ()
     usage: str = TRAIN_AGAIN
+    repeats: Callable[[Any], str] = _no_repeats
     define_by_run: bool = False
 
     def __new__(cls, *_: Any, **given: Any) -> "Recipe":

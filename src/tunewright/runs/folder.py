@@ -215,6 +215,16 @@ class StudyFolder:
         """The best trial: number, score, parameters."""
         return self.path / "best_results.json"
 
+    def best_run(self, best: Mapping[str, Any]) -> RunFolder:
+        """Return the run that holds the weights of what `best_results.json` describes.
+
+        That is its trial, or a replicate of it, which files of older versions do not know.
+        """
+        run = str(best.get("run") or "")
+        if run.startswith("replicates/") and ".." not in run:
+            return RunFolder(self.path / run)
+        return self.trial(int(best["trial"]))
+
     @property
     def summary(self) -> Path:
         """The summary of the study in figures."""
@@ -234,6 +244,15 @@ class StudyFolder:
     def final(self) -> RunFolder:
         """The winner, trained in full."""
         return RunFolder(self.path / "final")
+
+    @property
+    def replication(self) -> Path:
+        """What replicates of the best configurations say: arms, scores by seed, the winner."""
+        return self.path / "replication.json"
+
+    def replicate(self, number: int, seed: int) -> RunFolder:
+        """Return the run folder of a trial's configuration with a seed of its own."""
+        return RunFolder(self.path / "replicates" / f"{number:05d}").by_seed(seed)
 
     def trial(self, number: int) -> RunFolder:
         """Return the run folder of a trial."""

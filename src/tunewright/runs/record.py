@@ -193,6 +193,7 @@ class StudyRecord:
     """A study as plain values: the input of `analyze` and the summary files.
 
     goal, direction: of the first goal, which prunes and picks the winner; others: the rest.
+    replicated: the trial that replicates chose, where there are any.
     """
 
     name: str
@@ -201,6 +202,7 @@ class StudyRecord:
     direction: Direction
     trials: tuple[Trial, ...]
     others: tuple[Goal, ...] = ()
+    replicated: int | None = None
 
     @property
     def goals(self) -> tuple[Goal, ...]:
@@ -242,6 +244,14 @@ class StudyRecord:
     def best(self) -> Trial | None:
         """The finished trial with the best score, if any finished; of equal ones the first."""
         return next((trial for _, trial in self._rank()), None)
+
+    @property
+    def winner(self) -> Trial | None:
+        """The trial that replicates chose, else the one with the best score."""
+        if self.replicated is None:
+            return self.best
+        found = (trial for trial in self.trials if trial.number == self.replicated)
+        return next(found, self.best)
 
     def _rank(self) -> list[tuple[tuple[int, ...], Trial]]:
         """Return the finished trials with their ranks by goal, in order of the first goal."""

@@ -16,7 +16,7 @@ class StudyProgress:
     failed: includes infeasible trials. left_seconds: until the whole job is done, the final
     training included; None before anything was measured. live: the trials that run now. metric:
     that of the goal. at_most: whether `study.patience` or `training.patience` may end the job
-    sooner than in left_seconds.
+    sooner than in left_seconds. unit: what is counted.
     """
 
     stage: str
@@ -31,6 +31,7 @@ class StudyProgress:
     live: tuple[int, ...] = ()
     metric: str = ""
     at_most: bool = False
+    unit: str = "trials"
 
 
 class StudyCallback:

@@ -1,9 +1,11 @@
 """The first stage: search at a cheap fidelity, from its checks to the files it writes."""
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
+from tunewright.analysis.winner.replication import Replication
 from tunewright.config.compose import Composition
 from tunewright.config.study_schema import CurvesConfig
 from tunewright.config.tree import Tree
@@ -32,6 +34,14 @@ from tunewright.search.prepare import (
 )
 from tunewright.search.recovery.repair import adopt
 from tunewright.search.recovery.retry_failed import reopen
+from tunewright.search.replication.replicate import (
+    AfterSearch,
+    prepare_replicates,
+    read_replication,
+    replicate,
+    with_winner,
+)
+from tunewright.search.replication.replicate_loop import ReplicateLoop
 from tunewright.search.results import link_foreign_names, refuse_failure, write_results
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.storage.urls import without_password
@@ -46,6 +56,20 @@ SUGGESTED = "What the trials of this study have suggested; ranges of one name ar
 """The first line of a space that nobody wrote."""
 
 
+@dataclass(frozen=True)
+class SearchResult:
+    """What a search has found. ending: why it ended.
+
+    replication: what replicates of the best trials say; None where there are none. exhausted:
+    whether every point of the space has been tried, so that more trials change nothing.
+    """
+
+    record: StudyRecord
+    ending: Ending
+    replication: Replication | None
+    exhausted: bool
+
+
 def explore(
     recipe: Recipe,
     composed: Composition,
@@ -53,11 +77,11 @@ def explore(
     machine: Share,
     watch: StudyCallback,
     budget: Budget | None,
-) -> tuple[StudyRecord, Ending, bool]:
-    """Search until all trials are done or the time is up, then write the result files.
+) -> SearchResult:
+    """Search until all trials are done or the time is up, replicate the best, write the files.
 
-    Returns also whether every point of the space has been tried. Raises Interrupted when a stop was
-    requested, and RunError when too many trials failed (`early_end`).
+    Raises Interrupted when a stop was requested, and RunError when too many trials failed
+    (`early_end`).
     """
     adopted = adopt(prepared.url, prepared.name, prepared.settings, prepared.folder)
     if adopted:
@@ -87,7 +111,8 @@ def explore(
             begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
         search = _search(recipe, composed, prepared, machine, budget)
         loop = _loop(prepared, study, search, watch, lease)
-        executor = make_executor(recipe, prepared.config, machine, loop.poll)
+        polled: list[Callable[[], None]] = [loop.poll]  # of the loop that is running
+        executor = make_executor(recipe, prepared.config, machine, lambda: polled[0]())
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
                 ending = loop.run(executor, stop)
@@ -100,18 +125,12 @@ def explore(
             watch.notice(f"all runs of this study train in {ways} ({shared.why})")
         if study.space.parameters and prepared.space.define_by_run:
             write_yaml(prepared.folder.space, specification(study.space), header=SUGGESTED)
-        record = study.record()
+        stored = read_replication(prepared.folder, composed.tree)
+        record, found = with_winner(study.record(), stored)
         for row in summarise_avoid_rules(record):
             if text := comparison_line(row, record.goal):
                 watch.notice(text)
-        write_results(
-            prepared.folder,
-            record,
-            lambda trial: full_configuration(
-                recipe, composed.tree, trial_values(recipe, prepared, trial.parameters)
-            ),
-            recipe.usage,
-        )
+        _write_results(recipe, prepared, record, found)
         link_foreign_names(prepared.folder, recipe.dialect.guide_file_names)
         runs = [prepared.folder.trial(trial.number) for trial in record.own]
         recipe.search_files(prepared.folder, record)
@@ -129,7 +148,14 @@ def explore(
             raise _interrupted_study(prepared.name, len(loop.unfinished_trials), search.total)
         if ending == "finished" and loop.early_end.failure:
             refuse_failure(prepared.folder, record, loop.early_end.failure)
-        return record, ending, loop.exhausted
+        after = AfterSearch(record, executor.slots, search.closing, loop.closing_seconds, budget)
+        if (wanted := prepare_replicates(recipe, prepared, after, watch)) is not None:
+            replicates = ReplicateLoop(*wanted, watch, lease)
+            polled[0] = replicates.poll
+            found = replicate(recipe, prepared, replicates, executor, watch)
+            record, found = with_winner(record, found)
+            _write_results(recipe, prepared, record, found)
+        return SearchResult(record, ending, found, loop.exhausted)
     finally:
         if executor is not None:
             executor.close()
@@ -156,6 +182,24 @@ def _loop(
         startup=sampler.startup_trials,
     )
     return CurveLoop(study, search, watch, lease, curves)
+
+
+def _write_results(
+    recipe: Recipe,
+    prepared: PreparedStudy,
+    record: StudyRecord,
+    found: Replication | None,
+) -> None:
+    composed = prepared.composed
+    write_results(
+        prepared.folder,
+        record,
+        lambda trial: full_configuration(
+            recipe, composed.tree, trial_values(recipe, prepared, trial.parameters)
+        ),
+        recipe.usage,
+        found,
+    )
 
 
 def _search(

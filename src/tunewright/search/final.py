@@ -52,10 +52,10 @@ def train_winner(
     budget: Budget | None,
     until: float | None,
 ) -> TrainResult | None:
-    """Train the best trial's configuration in full; return None when the budget is too short."""
-    best, composed = record.best, prepared.composed
-    assert best is not None
-    values = trial_values(recipe, prepared, best.parameters)
+    """Train the winner's configuration in full; return None when the budget is too short."""
+    winner, composed = record.winner, prepared.composed
+    assert winner is not None
+    values = trial_values(recipe, prepared, winner.parameters)
     tree = full_configuration(recipe, composed.tree, values)
     folder = prepared.folder.final
     aside = folder.path.with_name("final.aside")
@@ -69,7 +69,7 @@ def train_winner(
             previous.path.rename(folder.path)
         aside.rename(previous.path)
         watch.notice(f"the final run of an earlier best trial is now in {previous.path}")
-    watch.notice(f"final: training trial {best.number} in full, in {folder.path}")
+    watch.notice(f"final: training trial {winner.number} in full, in {folder.path}")
     usual = None
     if tree["training"].get("patience") == prepared.config.training.patience:
         steps = [max(trial.curve, default=0) for trial in record.own if trial.state == "done"]

@@ -52,9 +52,10 @@ class StudyPlan(Result):
     points: how many the space allows, counted up to `COUNTED` for samplers other than grid; None
     where they cannot be counted. carried: trials of other studies. trained_share: the share of its
     epochs that a trial is expected to train before it is pruned. unpruned_seconds: of the search if
-    nothing is pruned. fitting: trials that the budget has time for; final_fits: whether it has time
-    for the final training after one trial. stops_early: whether patience may shorten that training
-    at an epoch that nothing tells; likely_epochs: those that it will train, by finished trials.
+    nothing is pruned. replicates: of the best configurations, at the most. fitting: trials that the
+    budget has time for; final_fits: whether it has time for the final training after one trial.
+    stops_early: whether patience may shorten that training at an epoch that nothing tells;
+    likely_epochs: those that it will train, by finished trials.
     """
 
     study: str
@@ -83,6 +84,8 @@ class StudyPlan(Result):
     final_fits: bool = True
     carried: int = 0
     stops_early: bool = False
+    replicates: int = 0
+    replicate_seconds: float = 0.0
     likely_epochs: int = 0
     notices: tuple[str, ...] = ()
 
@@ -157,7 +160,8 @@ def _make_plan(
         stops = assumed_stops(pruner(study.pruner, epochs, prepared.settings.direction), epochs)
     after = final_stage_cost(recipe, composed, prepared, machine)
     after = replace(after, evaluation=took.evaluation_seconds or 0.0)
-    timings = Timings(epochs, total, stops, after, slots=machine.slots)
+    seeds = prepared.settings.seeds
+    timings = Timings(epochs, total, stops, after, slots=machine.slots, seeds=seeds)
     if record is not None:
         timings.load(record, prepared.folder)
     work = timings.work()
@@ -174,6 +178,8 @@ def _make_plan(
     search = warm + (seconds_left(work, every) or 0.0)
     share = timings.closing_share
     final = after.training_seconds(pace, share=share or 1.0)
+    replicates = timings.replicates(pace)
+    replicating = timings.replicate_seconds(pace)
     begun = len(record.own) if record is not None else 0
     made = StudyPlan(
         study=prepared.name,
@@ -194,11 +200,12 @@ def _make_plan(
         final_epochs=after.steps,
         final_seconds=final,
         evaluation_seconds=after.evaluation,
-        seconds=search + final + after.evaluation,
+        seconds=search + replicating + final + after.evaluation,
         disk_bytes=study_bytes(
             took.run_bytes * prepared.settings.seeds,
             took.checkpoint_bytes,
             trials=total,
+            replicates=replicates,
             reports=took.reports,
             slots=machine.slots,
             final=after.steps > 0,
@@ -207,17 +214,21 @@ def _make_plan(
         memory_mib=took.memory_mib,
         stops_early=share is None,
         likely_epochs=round((share or 1.0) * after.steps),
+        replicates=replicates,
+        replicate_seconds=replicating,
     )
-    return within(made, every, study.budget) if study.budget is not None else made
+    return within(made, every, study.budget, study.replicate) if study.budget is not None else made
 
 
-def within(made: StudyPlan, pace: Pace, budget: float) -> StudyPlan:
-    """Return the plan with the trials that fit into a budget."""
+def within(made: StudyPlan, pace: Pace, budget: float, replicate: float = 0.0) -> StudyPlan:
+    """Return the plan with the trials that fit into a budget. replicate: `study.replicate`."""
     each = pace.startup + pace.seconds_a_step * pace.steps_from(0)
     whole = pace.startup + pace.seconds_a_step * pace.last_step
     closing_seconds = made.final_seconds + made.evaluation_seconds
     final_fits = made.worker_seconds + whole + closing_seconds <= budget
     room = budget - made.worker_seconds - (closing_seconds if final_fits else 0.0)
+    if whole + made.replicate_seconds <= room:
+        room -= min(made.replicate_seconds, replicate * budget)
     left = made.trials - made.begun
     fitting = left if each <= 0.0 else min(left, math.floor(max(0.0, room) / each * made.slots))
     seconds = min(made.seconds, budget)

@@ -94,6 +94,7 @@ def prepare(
     explore, config = stage(recipe, composed, "explore")
     (first, *others), goal_notices = study_goals(recipe, config, known)
     limits = constraints(study.constraints, recipe.measures)
+    _check_preference(config)
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
     notices = [*composed.notices, *outweighed_notices(composed)]
@@ -236,6 +237,17 @@ def _check_goals(config: RunConfig, first: Goal, others: Sequence[Goal]) -> list
     rest = ", ".join(goal.metric for goal in others)
     by = "prunes and picks the winner" if config.study.pruner.type != "none" else "picks the winner"
     return [f"{len(others) + 1} goals: {first.metric} {by} of the front; beside it {rest}"]
+
+
+def _check_preference(config: RunConfig) -> None:
+    """Raise ConfigError for a preference that nothing would follow."""
+    if config.study.prefer is not None and not config.study.replicate:
+        raise ConfigError(
+            f"study.prefer={config.study.prefer} with study.replicate=0",
+            expected="replicates, since it decides between those that they do not tell apart",
+            remedy="Leave study.replicate out, or study.prefer; a goal of its own weighs a cost in "
+            "the search: goal=[METRIC, size_mib].",
+        )
 
 
 def build_checked_space(

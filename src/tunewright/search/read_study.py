@@ -34,6 +34,7 @@ from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_url
 from tunewright.search.audit.stored_audit import stored_result
 from tunewright.search.prepare import full_configuration
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
+from tunewright.search.replication.replicate import read_replication, with_winner
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.journal import journal_file
@@ -75,6 +76,11 @@ class StudyView(Result):
     audit: FidelityAudit | None = None
     parameters: tuple[Parameter, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def winner(self) -> Trial | None:
+        """The trial that replicates chose, else the one with the best score."""
+        return self.record.winner
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files; the heat map and the audit only where there is one."""
@@ -215,12 +221,16 @@ def read_study(
 
 
 def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
-    folder, tree = place.folder, None
+    folder, tree, found = place.folder, None, None
     if folder is not None:
         settings = read_study_file(folder)
         tree = settings["configuration"]
         refuse_lost_rows(place.url, str(place.name), folder)
     loaded = load_study(place.url, place.name if folder is not None else name or place.name)
+    replication = None
+    if folder is not None and tree is not None:
+        record, replication = with_winner(loaded.record, read_replication(folder, tree))
+        loaded = replace(loaded, record=record)
     judged = loaded.importance_source.judged
     shown = overview(loaded.record, loaded.importances, top=top, judged=judged)
     context = _context(loaded, folder, tree)
@@ -237,7 +247,7 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
     )
     if folder is None:
         return view
-    shown = replace(shown, storage=without_password(place.url))
+    shown = replace(shown, storage=without_password(place.url), replication=replication)
     return replace(
         view,
         overview=shown,

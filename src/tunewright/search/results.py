@@ -8,10 +8,11 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tunewright.analysis.winner.replication import Replication
 from tunewright.config.tree import Tree
 from tunewright.errors import RunError
 from tunewright.runs.atomic import write_json, write_yaml
-from tunewright.runs.folder import StudyFolder
+from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
 Configure = Callable[[Trial], Tree]
@@ -19,17 +20,23 @@ Configure = Callable[[Trial], Tree]
 
 
 def write_results(
-    folder: StudyFolder, record: StudyRecord, configure: Configure, usage: str
+    folder: StudyFolder,
+    record: StudyRecord,
+    configure: Configure,
+    usage: str,
+    replication: Replication | None = None,
 ) -> None:
-    """Write `best_config.yaml`, `best_results.json` and `study_summary.json`.
+    """Write `best_config.yaml`, `best_results.json` and `study_summary.json` of the winner.
 
-    usage: what the configuration says about its use, as its recipe declares it.
+    usage: what the configuration says about its use, as its recipe declares it. replication: what
+    chose the winner; None where its search score did.
     """
     write_json(folder.summary, summary(record))
-    best = record.best
+    best = record.winner
     if best is None:
         return
-    write_yaml(folder.best_config, configure(best), header=_header(record, best, 1, usage))
+    place = record.rank_trials().index(best) + 1
+    write_yaml(folder.best_config, configure(best), header=_header(record, best, place, usage))
     write_json(
         folder.best_results,
         {
@@ -40,11 +47,45 @@ def write_results(
             "parameters": dict(best.parameters),
             "interval": best.interval,
             "seeds": dict(best.seeds),
+            **_replicated(folder, record, replication),
             "other_goals": dict(best.others),
             "costs": dict(best.costs),
             "curve": {str(step): value for step, value in best.curve.items()},
         },
     )
+
+
+def _replicated(
+    folder: StudyFolder, record: StudyRecord, replication: Replication | None
+) -> dict[str, Any]:
+    """Return what replicates add to the results of the winner; empty without them.
+
+    run: the folder with its weights, where that is not its trial.
+    """
+    winner = record.winner
+    if replication is None or winner is None or replication.winner != winner.number:
+        return {}
+    arm, run = replication.arm(winner.number), winner_folder(folder, record, replication)
+    found: dict[str, Any] = {
+        "replicated": {
+            "score": arm.value,
+            "interval": (arm.low, arm.high),
+            "seeds": dict(arm.scores),
+        }
+    }
+    if run != folder.trial(winner.number):
+        found["run"] = run.path.relative_to(folder.path).as_posix()
+    return found
+
+
+def winner_folder(folder: StudyFolder, record: StudyRecord, found: Replication | None) -> RunFolder:
+    """Return the run that holds the winner's weights: its trial, else its first replicate."""
+    winner, best = record.winner, record.best
+    assert winner is not None
+    if found is None or winner is best:
+        return folder.trial(winner.number)
+    seeds = [int(seed) for seed in found.arm(winner.number).scores]
+    return folder.replicate(winner.number, min(seeds))
 
 
 def refuse_failure(folder: StudyFolder, record: StudyRecord, failure: str = "") -> None:
@@ -119,6 +160,7 @@ def summary(record: StudyRecord) -> dict[str, Any]:
         "by_state": {state: len(own.of_state(state)) for state in STATES},
         "carried": len(record.trials) - len(own.trials),
         "failures_by_cause": causes,
+        "winner": record.winner.number if record.winner else None,
         "best_trial": record.best.number if record.best else None,
         "best_score": record.best.score if record.best else None,
         "front": front(record),
@@ -138,8 +180,9 @@ def front(record: StudyRecord) -> list[dict[str, Any]]:
 
 def _header(record: StudyRecord, trial: Trial, place: int, usage: str) -> str:
     score = "none" if trial.score is None else f"{trial.score:.4f}"
+    chosen = ", the winner by replicates" if record.replicated == trial.number else ""
     return (
         f"Place {place} of {len(record.trials)} trials of the study {record.name}: "
-        f"trial {trial.number}, {record.goal} = {score}.\n"
+        f"trial {trial.number}, {record.goal} = {score}{chosen}.\n"
         f"{usage}"
     )

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from tunewright.analysis.winner.replication import Replication
 from tunewright.config.compose import Composition
 from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import describe_waits
@@ -17,9 +18,9 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.reports.notebook import link, study_summary
 from tunewright.reports.report_file import ReportFile
 from tunewright.result import Result, to_json
-from tunewright.runs.folder import StudyFolder
+from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.machine.temporary_folders import sweep
-from tunewright.runs.record import StudyRecord
+from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.evaluate_run import Evaluation, evaluate_run
 from tunewright.search.explore import explore
@@ -31,6 +32,7 @@ from tunewright.search.prepare import PreparedStudy, prepare, refuse_leading_out
 from tunewright.search.read_study import read_study
 from tunewright.search.reporting.keep_fresh import fresh_report
 from tunewright.search.reporting.study_report import report_study
+from tunewright.search.results import winner_folder
 from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
@@ -49,6 +51,7 @@ class TuneResult(Result):
     final: None when it was not asked for, or nothing finished. exhausted: whether every point of
     the space has been tried, so that more trials change nothing. stages: the searches of
     `study.stages`, the first one first; empty where there is only this one.
+    replication: what replicates of the best trials say; None where there are none.
 
     A notebook shows its summary; `report` writes its report, which the notebook shows as well.
     """
@@ -60,10 +63,21 @@ class TuneResult(Result):
     evaluation: Evaluation | None
     exhausted: bool = False
     stages: tuple["TuneResult", ...] = ()
+    replication: Replication | None = None
+
+    @property
+    def winner(self) -> Trial | None:
+        """The trial that replicates chose, else the one with the best score."""
+        return self.record.winner
+
+    @property
+    def winner_run(self) -> RunFolder:
+        """The run of the search that holds the winner's weights: a trial, or a replicate of it."""
+        return winner_folder(self.folder, self.record, self.replication)
 
     def as_json(self) -> dict[str, Any]:
         """Return the study, its best trial, and the scores of the final training."""
-        record, best = self.record, self.record.best
+        record = self.record
         return {
             "study": record.name,
             "folder": str(self.folder.path),
@@ -72,7 +86,8 @@ class TuneResult(Result):
             "direction": record.direction,
             "trials": len(record.own),
             "ending": self.ending,
-            "best": to_json(best),
+            "best": to_json(record.winner),
+            **({} if self.replication is None else {"replication": to_json(self.replication)}),
             "final": to_json(self.final),
             "evaluation": to_json(self.evaluation),
             **({"stages": [_in_short(one) for one in self.stages]} if self.stages else {}),
@@ -187,16 +202,13 @@ def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> 
             if study.report:
                 during.enter_context(fresh_report(prepared.folder, prepared.url, watch.notice))
             budget = None if study.budget is None else Budget(study.budget, search.began)
-            record, ending, exhausted = explore(
-                recipe, composed, prepared, executor_share, watch, budget
-            )
+            found = explore(recipe, composed, prepared, executor_share, watch, budget)
             trained, evaluation = None, None
-            if (
-                prepared.config.study.trains_winner and record.best is not None
-            ):  # even after a timeout
+            record = found.record
+            if study.trains_winner and record.best is not None:  # even after a timeout
                 final = partial(train_winner, recipe, prepared, record, executor_share, watch)
                 trained = train_within_budget(budget, watch, partial(final, budget))
-                winner = prepared.folder.trial(record.best.number)
+                winner = winner_folder(prepared.folder, record, found.replication)
                 if trained is not None:
                     winner = trained.best(prepared.settings.direction)
                 measured = partial(evaluate_run, recipe, winner, composed.config, None)
@@ -204,12 +216,26 @@ def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> 
                     evaluation = evaluate_within_budget(budget, watch, measured)
                 else:
                     watch.notice(
-                        "the best trial ran in another study, and its weights are not here: "
-                        "best_config.yaml is the result"
+                        f"the best trial {_why_without_weights(record)}, and its weights are not "
+                        "here: best_config.yaml is the result"
                     )
-            return TuneResult(prepared.folder, record, ending, trained, evaluation, exhausted)
+            return TuneResult(
+                prepared.folder,
+                found.record,
+                found.ending,
+                trained,
+                evaluation,
+                exhausted=found.exhausted,
+                replication=found.replication,
+            )
     finally:
         lock.release()
+
+
+def _why_without_weights(record: StudyRecord) -> str:
+    if record.winner is not None and record.winner.imported_from:
+        return "ran in another study"
+    return "was beaten in the search and won by replicates of an earlier call"
 
 
 def train(

@@ -34,10 +34,11 @@ class Notices(StudyCallback):
 class Desk:
     """Timings of one trial of 10 s in 10 epochs behind it, at a time of one's choice."""
 
-    def __init__(self, *, budget: float, final_epochs: int = 20) -> None:
+    def __init__(self, *, budget: float, final_epochs: int = 20, replicate: float = 0.0) -> None:
         self.now = 0.0
         clock = lambda: self.now  # noqa: E731
-        self.timings = Timings(10, 100, closing=FinalStageCost(final_epochs), clock=clock)
+        closing = FinalStageCost(final_epochs, replicate=replicate)
+        self.timings = Timings(10, 100, closing=closing, clock=clock)
         self.budget = Budget(budget, 0.0, clock)
         self.number = 0
 
@@ -72,6 +73,39 @@ def test_the_search_leaves_time_for_the_final_training() -> None:
     assert desk.now == 35.0
     desk.now = 37.0  # paused
     assert desk.budget.allows(StudyCallback())
+
+
+def test_the_search_leaves_time_for_the_replicates_too() -> None:
+    """Half of all trainings: as many replicates as trials and the final training are worth."""
+    desk = Desk(budget=200.0, replicate=0.5)
+    while desk.trial():
+        pass
+    pace = desk.timings.pace()
+    assert pace is not None
+    replicates = desk.timings.replicates(pace, so_far=True)
+    assert replicates == desk.number + 2  # the final training is worth two trials
+    assert desk.now >= 60.0
+    assert desk.now + 10.0 * replicates + 20.0 <= 200.0
+    until = desk.budget.replicate_until(0.5)
+    assert until <= desk.now + 0.5 * 200.0
+    assert until + 20.0 <= 200.0
+
+
+def test_replicates_that_never_fit_do_not_end_the_search() -> None:
+    desk = Desk(budget=60.0, replicate=0.9)
+    while desk.trial():
+        pass
+    assert desk.now == 35.0, "as without them: the final training fits"
+
+
+def test_too_few_replicates_take_no_time() -> None:
+    desk = Desk(budget=60.0, replicate=0.1)
+    desk.trial()
+    pace = desk.timings.pace()
+    assert pace is not None
+    assert desk.timings.replicates(pace, so_far=True) == 0
+    assert desk.timings.replicates(pace) == 11  # of 100 trials and the final training
+    assert desk.timings.replicate_seconds(pace) == pytest.approx(110.0)
 
 
 def test_without_a_finished_trial_there_is_nothing_to_leave_time_for() -> None:

@@ -90,7 +90,9 @@ class LiveView:
         if left is not None:
             left = max(0.0, left - (self.clock() - self.estimated))
         text = remaining(left, at_most=standing.at_most)
-        return _progress(standing.stage, standing.ended, standing.total, text, width)
+        return _progress(
+            standing.stage, standing.ended, standing.total, text, width, unit=standing.unit
+        )
 
     def _training_bar(self, width: int) -> Text:
         done, total = self.epoch or (0, 1)

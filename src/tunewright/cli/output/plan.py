@@ -92,6 +92,9 @@ def plan_rows(plan: "StudyPlan") -> list[tuple[str, str]]:
             f"epochs on average; {duration(plan.unpruned_seconds)} if it stops none"
         )
     rows.append(("search", f"about {duration(plan.search_seconds)}{pruned}"))
+    if plan.replicates:
+        about = f"at most {plan.replicates} trainings: {duration(plan.replicate_seconds)}"
+        rows.append(("replicates", f"{about} (study.replicate)"))
     if plan.final_epochs:
         about = "at most" if plan.stops_early else "about"
         epochs = f"{plan.final_epochs} epochs"

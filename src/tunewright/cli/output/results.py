@@ -9,6 +9,7 @@ from rich.text import Text
 from tunewright.analysis.avoided import comparison_line, count_line
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.grid.seed_ties import compare_seeds
+from tunewright.analysis.winner.wording import describe
 from tunewright.cli.output.formatting import (
     figure,
     format_command,
@@ -51,7 +52,7 @@ PICTURES = 24
 
 def print_tuned(console: Console, tuned: "TuneResult") -> None:
     """Print the best configuration, its score with an interval, the files and next commands."""
-    best, folder = tuned.record.best, tuned.folder
+    best, folder = tuned.winner, tuned.folder
     if best is None:
         counts = {s: len(tuned.record.of_state(s)) for s in ("pruned", "infeasible", "failed")}
         raise RunError(
@@ -71,6 +72,8 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     )
     for path, value in best.parameters.items():
         print_line(console, f"  {path:<24} {figure(value)}")
+    for line in () if tuned.replication is None else describe(tuned.replication):
+        print_line(console, line)
     for search in tuned.stages:
         found = search.record
         score = "none finished" if found.best is None else f"best {figure(found.best.score)}"
@@ -85,7 +88,7 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
     if tuned.final is not None:
         _print_scores(console, tuned.final)
     elif tuned.evaluation is not None:
-        ending = ending_of(folder.trial(best.number))
+        ending = ending_of(tuned.winner_run)
         how = "" if ending is None else f": {ending}"
         print_line(
             console, f"no final training; the evaluation below is of trial {best.number}{how}"
@@ -94,7 +97,7 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
         _print_evaluated(console, tuned.evaluation)
     console.rule("files")
     final = tuned.final.best(tuned.record.direction).path if tuned.final else None
-    winner = final or folder.trial(best.number).path  # the best trial keeps its weights
+    winner = final or tuned.winner_run.path
     files = [folder.report, folder.best_config, folder.best_results, folder.summary]
     files += [folder.database]
     files += tuned.evaluation.files if tuned.evaluation is not None else ()
@@ -226,6 +229,8 @@ def print_analysis(console: Console, view: "StudyView") -> None:
         shown = with_interval(best["score"], best["interval"])
         ran = f", carried from {best['carried']}" if best.get("carried") else ""
         print_line(console, f"best: trial {best['trial']} with {shown}{ran}")
+        for line in () if overview.replication is None else describe(overview.replication):
+            print_line(console, line)
         if overview.front:
             others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview.others)
             front = ", ".join(map(str, overview.front))

@@ -118,8 +118,8 @@ class ScreenCallback(StudyCallback):
             left = remaining(progress.left_seconds, at_most=progress.at_most)
             self._line(
                 Text(
-                    f"{progress.ended}/{progress.total} trials, {progress.running} running, "
-                    f"{figure}{left or 'no estimate yet'}"
+                    f"{progress.ended}/{progress.total} {progress.unit}, "
+                    f"{progress.running} running, {figure}{left or 'no estimate yet'}"
                 )
             )
 

@@ -16,6 +16,13 @@ def _check(config: RunConfig, space: Space | None) -> list[str]:
     return check_command(config, space)
 
 
+def _repeats(config: RunConfig) -> str:
+    assert isinstance(config, CommandConfig)
+    if any("{seed}" in word for word in (*config.command, *config.env.values())):
+        return ""
+    return "neither the command nor its env holds {seed}, which would stand for a new one"
+
+
 RECIPE = Recipe(
     name="command",
     config=CommandConfig,
@@ -25,4 +32,5 @@ RECIPE = Recipe(
     run="tunewright.recipes.command.run:run_command",
     open_section="params",
     check_run=_check,
+    repeats=_repeats,
 )

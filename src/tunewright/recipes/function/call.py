@@ -1,5 +1,6 @@
 """Run the user's function as a trial: its reports, its end, what it returned."""
 
+import inspect
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -15,8 +16,11 @@ from tunewright.runs.record import Outcome
 if TYPE_CHECKING:
     from tunewright.training.reporter import Reporter
 
-Function = Callable[[dict[str, Any], Report], Any]
-"""Called with the parameters and `report`; returns a number or a mapping of numbers."""
+Function = Callable[..., Any]
+"""Called with the parameters and `report`; returns a number or a mapping of numbers.
+
+One that has a parameter `seed` gets the seed of the run as well, by that name.
+"""
 
 
 @dataclass(frozen=True)
@@ -37,7 +41,7 @@ class Call:
         )
         params = copy_tree(config.params)
         try:
-            returned = self.function(params, report)
+            returned = self.function(params, report, **seed_for(self.function, config))
         except StopFunction as stopped:
             return stopped.outcome
         except Exception as error:
@@ -46,6 +50,20 @@ class Call:
             return report.pruned(" ".join(f"the function raised TrialPruned: {error}".split()))
         goals = [goal.partition(":")[0] for goal in config.goals]
         return finish(report, reporter.attempt, _as_mapping(returned), goals)
+
+
+def takes_seed(function: Callable[..., Any]) -> bool:
+    """Return whether a function has a parameter `seed`."""
+    try:
+        found = inspect.signature(function).parameters.get("seed")
+    except (TypeError, ValueError):  # some built-in ones have no signature
+        return False
+    return found is not None and found.kind is not inspect.Parameter.POSITIONAL_ONLY
+
+
+def seed_for(function: Callable[..., Any], config: RunConfig) -> dict[str, int]:
+    """Return the seed of a run as an argument of its function, if that takes one."""
+    return {"seed": config.seed} if takes_seed(function) else {}
 
 
 def finish(

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.config.tree import copy_tree
 from tunewright.errors import ConfigError
-from tunewright.recipes.function.call import finish, is_optunas_prune
+from tunewright.recipes.function.call import finish, is_optunas_prune, seed_for
 from tunewright.recipes.function.config import FunctionConfig
 from tunewright.recipes.function.report import Report, StopFunction, number
 from tunewright.recipes.function.trial import ObjectiveTrial
@@ -16,8 +16,8 @@ from tunewright.runs.record import Outcome
 if TYPE_CHECKING:
     from tunewright.training.reporter import Reporter
 
-Objective = Callable[[Any], Any]
-"""Called with a trial; returns a number, or one for each goal."""
+Objective = Callable[..., Any]
+"""Called with a trial, and with `seed` if it has that parameter; returns a number for each goal."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +34,7 @@ class CallObjective:
         )
         trial = ObjectiveTrial(reporter, report, copy_tree(config.params))
         try:
-            returned = self.objective(trial)
+            returned = self.objective(trial, **seed_for(self.objective, config))
         except StopFunction as stopped:
             return stopped.outcome
         except Exception as error:

@@ -17,6 +17,11 @@ from tunewright.reports.pages.page import (
     chart_panel,
     write_sections,
 )
+from tunewright.reports.pages.replicates import (
+    replicate_lead,
+    replicate_table,
+    winner_cards,
+)
 from tunewright.reports.study.audit_charts import COLUMNS, agreement_rows
 from tunewright.reports.study.contents import EvaluationFigures, StudyContents
 from tunewright.reports.study.kinds import KINDS
@@ -62,23 +67,25 @@ def write_study_page(contents: StudyContents, file: Path) -> None:
 
 def _result(contents: StudyContents) -> PageSection:
     """Return the first screen: the best configuration, what was gained, what to do next."""
-    record, best = contents.record, contents.record.best
+    record, best = contents.record, contents.record.winner
+    found = contents.overview.replication
     spent = Card("time of all trials", duration(contents.overview.seconds) or "none")
     if best is None:
         lead = "No trial has finished yet." if contents.overview.trials else "No trial was begun."
         cards = [spent]
         tables: list[Table] = []
     else:
-        lead = ""
+        lead = "" if found is None else replicate_lead(found)
+        chosen = [] if found is None else winner_cards(found, record.best)
         cards = [
-            Card(f"best {record.goal}", _figure(best.score), _interval_text(best)),
-            *_gain_cards(contents),
+            *(chosen or _search_cards(contents, best)),
             Card("trial", str(best.number), _trial_remark(best)),
             spent,
         ]
         rows = [(path, _value(value)) for path, value in best.parameters.items()]
         tables = [
             Table("Best configuration", ("parameter", "value"), rows, numbers=False),
+            *([] if found is None else [replicate_table(found)]),
             _best_trials(contents),
         ]
     return PageSection(
@@ -89,6 +96,12 @@ def _result(contents: StudyContents) -> PageSection:
         findings=contents.overview.findings,
         commands=contents.commands,
     )
+
+
+def _search_cards(contents: StudyContents, best: Trial) -> list[Card]:
+    """Return the cards of a winner that its search score alone has chosen."""
+    score = Card(f"best {contents.record.goal}", _figure(best.score), _interval_text(best))
+    return [score, *_gain_cards(contents)]
 
 
 def _trial_remark(best: Trial) -> str:

@@ -21,7 +21,8 @@ def final_stage_cost(
     final training has more CPU threads than a trial is ignored.
     """
     if not prepared.config.study.trains_winner:
-        return FinalStageCost(report=prepared.config.study.report)
+        study = prepared.config.study
+        return FinalStageCost(report=study.report, replicate=study.replicate)
     tree, config = stage(recipe, composed, "final")
     cost = 1.0
     if tree.get("data") != prepared.explore.get("data"):
@@ -40,4 +41,6 @@ def final_stage_cost(
         stops=patience is not None,
         alike=patience == prepared.config.training.patience,
         report=prepared.config.study.report,
+        seeds=seeds,
+        replicate=prepared.config.study.replicate,
     )

@@ -32,7 +32,8 @@ class Budget:
 
     final_fits: whether the final training has ever fitted behind the first finished trial.
     predicted: seconds that it and the evaluation take, as far as the search could tell. pause:
-    seconds that a training needs to save itself.
+    seconds that a training needs to save itself. replicates_fit: whether the replicates of the best
+    trials have ever fitted before that.
     """
 
     seconds: float
@@ -41,6 +42,7 @@ class Budget:
     final_fits: bool = False
     predicted: float | None = None
     pause: float = 0.0
+    replicates_fit: bool = False
 
     @property
     def seconds_left(self) -> float:
@@ -68,11 +70,27 @@ class Budget:
             self.predicted = timings.closing_seconds(pace, best)
         if self.seconds_left <= self.pause + CLOSING_SECONDS:
             return True
-        if best is None or self.predicted is None:
+        if best is None or pace is None:
+            return False
+        replicates = min(
+            timings.replicate_seconds(pace, so_far=True),
+            timings.closing.replicate * self.seconds,
+        )
+        if replicates:
+            fits = self.fits(self.pause + replicates + (self.predicted or 0.0))
+            self.replicates_fit = self.replicates_fit or fits
+            if self.replicates_fit:
+                return not fits
+        if self.predicted is None:
             return False
         fits = self.fits(self.pause + self.predicted)
         self.final_fits = self.final_fits or fits
         return self.final_fits and not fits
+
+    def replicate_until(self, share: float) -> float:
+        """Return the time by which replicates must end: their share, and the rest of the job."""
+        rest = self.until - self.pause - (self.predicted or 0.0) * (1.0 + MARGIN)
+        return min(self.clock() + share * self.seconds, rest - TURN_SECONDS)
 
     def allows(self, watch: StudyCallback) -> bool:
         """Return whether the final training may begin; print a notice if it does not fit."""

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tunewright.analysis.winner.race import count_arms
 from tunewright.runs.folder import RunFolder
 
 DATABASE_BYTES = 200_000
@@ -26,13 +27,23 @@ def run_bytes(run: RunFolder) -> tuple[int, int]:
 
 
 def study_bytes(
-    run: int, weights: int, *, trials: int, reports: float, slots: int, final: bool, pages: int
+    run: int,
+    weights: int,
+    *,
+    trials: int,
+    reports: float,
+    slots: int,
+    final: bool,
+    pages: int,
+    replicates: int = 0,
 ) -> int:
     """Return the peak bytes of a study whose running trials and best trial keep their weights.
 
     Finished trials other than the best keep no weights. reports: of a whole trial, as measured: a
     function reports when it likes, whatever its last step may be. pages: bytes of the evaluation
-    and of the study's report, counted once.
+    and of the study's report, counted once. replicates: of the best configurations, of which each
+    keeps the weights of one until the winner is known.
     """
     database = DATABASE_BYTES + trials * TRIAL_BYTES * (1 + int(reports) // 50)
-    return run * trials + weights * (slots + 1 + final) + pages + database
+    kept = slots + 1 + final + count_arms(replicates)
+    return run * (trials + replicates) + weights * kept + pages + database

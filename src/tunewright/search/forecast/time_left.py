@@ -161,7 +161,7 @@ class FinalStageCost:
     trainings one after another, when several seeds share the slots. evaluation: seconds. stops:
     whether `training.patience` may end the training before its last epoch. alike: whether it is
     that of the trials, whose lengths then tell that of the training. report: whether the study
-    writes one.
+    writes one. seeds: of the final training. replicate: `study.replicate`.
     """
 
     steps: int = 0
@@ -171,6 +171,8 @@ class FinalStageCost:
     stops: bool = False
     alike: bool = False
     report: bool = False
+    seeds: int = 1
+    replicate: float = 0.0
 
     def training_seconds(
         self, pace: Pace, winner: TrialTime | None = None, share: float = 1.0

@@ -4,6 +4,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from statistics import median
 
 from tunewright.recipes.recipe import UNKNOWN_EPOCHS
 from tunewright.runs.folder import RunFolder, StudyFolder
@@ -12,6 +13,7 @@ from tunewright.runs.quantities import duration, size
 from tunewright.runs.record import StudyRecord, TrialState
 from tunewright.search.forecast.disk import EVALUATION_BYTES, REPORT_BYTES, run_bytes, study_bytes
 from tunewright.search.forecast.early_stopping import usual_share
+from tunewright.search.forecast.replicates import count_replicates
 from tunewright.search.forecast.time_left import (
     NO_FINAL_STAGE,
     FinalStageCost,
@@ -142,7 +144,29 @@ class Timings:
     def seconds_left(self, best: int | None = None) -> float | None:
         """Return the seconds until the whole job is done, with the final training of `best`."""
         left, pace = self._estimates()
-        return None if left is None or pace is None else left + self.closing_seconds(pace, best)
+        if left is None or pace is None:
+            return None
+        return left + self.replicate_seconds(pace) + self.closing_seconds(pace, best)
+
+    def replicates(self, pace: Pace, *, so_far: bool = False) -> int:
+        """Return how many replicates follow at the most, after all trials or after those so far."""
+        if not self.closing.replicate:
+            return 0
+        lengths = self._done_steps
+        whole = min(self.last_step, median(lengths)) if any(lengths) else self.last_step
+        shorter = sum(min(1.0, spent.steps / whole) for spent in self._ended.values())
+        shorter -= sum(min(1.0, steps / whole) for steps in lengths)
+        trainings = shorter + self.seeds * len(lengths)
+        if not so_far:
+            each = trainings / len(self._ended) if self._ended else pace.share_of_steps * self.seeds
+            trainings = each * self.total
+        return count_replicates(trainings, self.closing, self.last_step)
+
+    def replicate_seconds(self, pace: Pace, *, so_far: bool = False) -> float:
+        """Return the seconds of the replicates, if none is dropped; see `replicates`."""
+        count, lengths = self.replicates(pace, so_far=so_far), self._done_steps
+        steps = median(lengths) if any(lengths) else self.last_step
+        return count * (pace.startup + steps * pace.seconds_a_step) / self.slots
 
     def closing_seconds(self, pace: Pace, best: int | None = None) -> float:
         """Return the seconds of the final training and the evaluation."""
@@ -187,6 +211,7 @@ class Timings:
             reports=len(read_progress(run.progress)),
             slots=self.slots,
             final=final,
+            replicates=self.replicates(pace) if (pace := self.pace()) is not None else 0,
             pages=(EVALUATION_BYTES if self.closing.evaluation else 0)
             + (REPORT_BYTES if self.closing.report else 0),
         )

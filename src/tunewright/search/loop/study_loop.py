@@ -90,6 +90,12 @@ class StudyLoop(RunLoop[TrialRun]):
         )
 
     @property
+    def closing_seconds(self) -> float:
+        """Seconds of the final training and the evaluation; 0 before anything was measured."""
+        pace = self._timings.pace()
+        return 0.0 if pace is None else self._timings.closing_seconds(pace, self._best)
+
+    @property
     def unfinished_trials(self) -> list[int]:
         """Trials that were begun and wait to be resumed."""
         return sorted({run.number for run in [*self.waiting, *(live.run for live in self.live)]})

@@ -25,6 +25,7 @@ from tunewright.reports.study.kinds import write_figure
 from tunewright.runs.atomic import read_json, read_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.search.read_study import StudyView
+from tunewright.search.results import winner_folder
 
 LOG_LINES = 12
 """Last lines of a failed trial's log on the page; the error stands there."""
@@ -175,12 +176,13 @@ def _evaluation(view: StudyView, beside: Path | None) -> EvaluationFigures | Non
     """Return the figures of the final model, else of the best trial; None where neither has any."""
     if view.folder is None:
         return None
-    best = view.record.best
+    best = view.winner
     places: list[tuple[str, RunFolder]] = [
         ("final model", run) for run in view.folder.final.with_seeds()
     ]
     if best is not None and not best.imported_from:
-        places.append((f"trial {best.number}", view.folder.trial(best.number)))
+        ran = winner_folder(view.folder, view.record, view.overview.replication)
+        places.append((f"trial {best.number}", ran))
     for of, run in places:
         figures = read_json(run.path / "evaluation.json")
         if figures is not None and isinstance(figures.get("metrics"), Mapping):

@@ -1,0 +1,1 @@
+"""The reliable winner of a search: replicates, racing, shrunk estimates and ties."""
