@@ -139,6 +139,11 @@ def deep() -> None:
     Image.fromarray(values).save("deep.png")
 
 
+def deep_colour() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (40, 40, 3), dtype=">u2")
+    Path("deep.ppm").write_bytes(b"P6 40 40 65535\n" + values.tobytes())
+
+
 def converted() -> None:
     """Make the largest value white."""
     values = np.asarray(Image.open("deep.png"), dtype=np.float64)
@@ -178,6 +183,10 @@ CODING = {
     ),
     "16 bits": Advice(
         "compress deep.png --run one --output c.twc", "Convert it", None, deep, converted
+    ),
+    "16 bits of each colour": Advice(
+        "compress deep.ppm --run one --output c.twc", "Convert it", None, deep_colour,
+        lambda: draw("deep.ppm"),
     ),
     "an empty picture": Advice(
         "compress no.png --run one --output c.twc", "Copy the file again", None,
