@@ -140,8 +140,8 @@ def deep() -> None:
 
 
 def deep_colour() -> None:
-    values = np.random.default_rng(0).integers(0, 65536, (40, 40, 3), dtype=">u2")
-    Path("deep.ppm").write_bytes(b"P6 40 40 65535\n" + values.tobytes())
+    values = np.random.default_rng(0).integers(0, 65536, (40, 40, 3), dtype=np.uint16)
+    Path("deep.ppm").write_bytes(b"P6 40 40 65535\n" + values.byteswap().tobytes())
 
 
 def converted() -> None:
