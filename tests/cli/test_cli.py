@@ -256,7 +256,7 @@ def test_space_prints_what_is_searched(files, monkeypatch, capsys):
         (["show", "piars"], 2, "tunewright: recipe 'piars'"),
         (["show", "pairs", "optim.lrr=1"], 2, "tunewright: optim.lrr is not a known key"),
         (["space", "pairs", "foreign.yaml"], 2, "backbone in the space .*foreign.yaml:2"),
-        (["space", "pairs", "data.dir=nowhere"], 2, "data.dir = nowhere: expected a folder"),
+        (["space", "pairs", "data.dir=nowhere"], 2, "nowhere is no folder: expected one with"),
         (["tune", "pairs", "--spce", "x"], 2, "Did you mean '--space'"),
         (["tune", "pairs", "--trials", "-3"], 2, "study.trials = -3"),
         (["tune", "pairs", "--trials", "three"], 2, "valid integer"),

@@ -94,7 +94,7 @@ def altered(change: Callable[[bytes], bytes]) -> Callable[[], None]:
 
 
 def with_other_values(content: bytes) -> bytes:
-    """Return a file as another machine might have written it, whose values it decodes alike."""
+    """Return a file of another machine, on which other values were coded than are decoded here."""
     held = unpack(content)
     return pack(dataclasses.replace(held, symbols=held.symbols ^ 1))
 
@@ -110,9 +110,9 @@ def of_version(number: int) -> Callable[[bytes], bytes]:
     return change
 
 
-def again(*more: str) -> Callable[[], None]:
+def again() -> None:
     """Compress the picture again."""
-    return lambda: enter(f"{CODE} --force")
+    enter(f"{CODE} --force")
 
 
 def scale_weights(factor: float) -> None:
@@ -139,6 +139,11 @@ def deep() -> None:
     Image.fromarray(values).save("deep.png")
 
 
+def deep_colour() -> None:
+    values = np.random.default_rng(0).integers(0, 65536, (40, 40, 3), dtype=np.uint16)
+    Path("deep.ppm").write_bytes(b"P6 40 40 65535\n" + values.byteswap().tobytes())
+
+
 def converted() -> None:
     """Make the largest value white."""
     values = np.asarray(Image.open("deep.png"), dtype=np.float64)
@@ -156,14 +161,14 @@ CODING = {
         lambda: Path("runs/one").rename("elsewhere"),
     ),
     "another machine": Advice(
-        DECODE, "or compress the picture again here", None, altered(with_other_values), again()
+        DECODE, "or compress the picture again here", None, altered(with_other_values), again
     ),
     "a later version": Advice(
         DECODE, "the later tunewright that wrote it", None, altered(of_version(VERSION + 1)),
         altered(of_version(VERSION)),
     ),
     "a file cut short": Advice(
-        DECODE, "or compress the picture again", None, altered(lambda held: held[:-9]), again()
+        DECODE, "or compress the picture again", None, altered(lambda held: held[:-9]), again
     ),
     "a diverged training": Advice(
         f"{CODE} --force", "use another run",
@@ -178,6 +183,10 @@ CODING = {
     ),
     "16 bits": Advice(
         "compress deep.png --run one --output c.twc", "Convert it", None, deep, converted
+    ),
+    "16 bits of each colour": Advice(
+        "compress deep.ppm --run one --output c.twc", "Convert it", None, deep_colour,
+        lambda: draw("deep.ppm"),
     ),
     "an empty picture": Advice(
         "compress no.png --run one --output c.twc", "Copy the file again", None,

@@ -123,6 +123,17 @@ def one_eye(names: Sequence[str]) -> Callable[[], None]:
     return changed(change, header=("patient_id", "file", "eye", "text", "label"))
 
 
+def in_folders() -> None:
+    """Write two pictures of one name."""
+    for at, folder in enumerate("ab"):
+        Path("d", folder).mkdir()
+        Path("d", folder, "1.png").write_bytes(picture(90 + at))
+
+
+def named_twice(name: str) -> Callable[[], None]:
+    return changed(put(3, 1, name))
+
+
 def without_texts() -> None:
     columns("patient_id", "left_file", "right_file", "label")()
 
@@ -147,6 +158,18 @@ CASES = {
     "no such place": Advice(f"{TUNE} data.dir=e", "Check the path", TUNE, table),
     "a picture misspelt": Advice(
         TUNE, "Did you mean '3_left.png'?", None, changed(put(3, 1, "3_lfet.png")), table
+    ),
+    "a picture of another number": Advice(
+        TUNE, "Copy the picture there", None, changed(put(3, 1, "30_left.png")),
+        lambda: Path("d/30_left.png").write_bytes(picture(99)),
+    ),
+    "a picture of another number, taken out": Advice(
+        TUNE, "or take the row out", None, changed(put(3, 1, "30_left.png")),
+        changed(lambda rows: rows.pop(3)),
+    ),
+    "a name of two pictures": Advice(
+        TUNE, "Name its folder as well, such as a/1.png", None,
+        lambda: (named_twice("1.png")(), in_folders()), named_twice("a/1.png"),
     ),
     "two tables": Advice(
         TUNE, "Name one: data.dir=d/a.csv", f"{TUNE} data.dir=d/a.csv",

@@ -1,10 +1,8 @@
 """What errors about embeddings advise, followed by hand: the set is mended and then taken."""
 
 import json
-import struct
 import sys
 import types
-import zipfile
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,12 +10,10 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from safetensors.numpy import save_file
 
 from mend_as_advised import Advice, enter, obey
 from tunewright.contrastive.retrieval import ranks
 from tunewright.recipes.pairs.baselines import procrustes, ridge
-from tunewright.recipes.pairs.data.array_files import describe
 from tunewright.recipes.pairs.data.pair_files import open_pairs, save_pairs
 from tunewright.recipes.pairs.data.split import SplitRule, split_pairs
 from tunewright.recipes.pairs.heads import attention
@@ -41,6 +37,10 @@ def sets(*, valid: range = LAST, images=IMAGES, ids: list | None = None) -> None
     save("all", range(60))
     save("train", FIRST)
     save("val", valid, images, ids)
+
+
+def sets_to_split() -> None:
+    save("all", range(60))
 
 
 def spoilt(number: float) -> None:
@@ -127,6 +127,7 @@ SETS = {
         TUNE, "Add the column image_id", None, lambda: (sets(), table_of_ids("number")),
         lambda: table_of_ids("image_id"),
     ),
+    "no folder to split": Advice(f"{SPLIT}d", "Check the path", SPLIT, sets_to_split),
     "a split of two texts": Advice(
         lambda: split_pairs(open_pairs("d", "all"), "e", SplitRule(text_groups=True)),
         "Leave text_groups out or set it to False",
@@ -158,7 +159,7 @@ SETS = {
         metadata("all", put("split", listed("train", "val", "test"))),
     ),
     "no split listed": Advice(
-        f"{SPLIT} --by metadata", "Add it", None, lambda: save("all", range(60)),
+        f"{SPLIT} --by metadata", "Add it", None, sets_to_split,
         metadata("all", put("split", listed("train", "val", "test"))),
     ),
     "a split that leaks": Advice(
@@ -183,94 +184,6 @@ SETS = {
 def typed(*lines: str) -> None:
     for line in lines:
         enter(line)
-
-
-FILE = "x.pt"
-
-
-def saved() -> None:
-    torch.save(torch.from_numpy(IMAGES), FILE)
-
-
-def rezip(change: Callable[[str, bytes], bytes | None], compression=zipfile.ZIP_STORED):
-    """Write what torch saved again, with entries that are changed, or left out as None."""
-
-    def make() -> None:
-        saved()
-        with zipfile.ZipFile(FILE) as archive:
-            entries = {info.filename: archive.read(info) for info in archive.infolist()}
-        with zipfile.ZipFile(FILE, "w", compression) as archive:
-            for name, content in entries.items():
-                kept = change(name.partition("/")[2], content)
-                if kept is not None:
-                    archive.writestr(name, kept)
-
-    return make
-
-
-def only(entry: str, change: Callable[[bytes], bytes | None]):
-    """Return a change of one entry."""
-    return rezip(lambda name, content: change(content) if name == entry else content)
-
-
-def clone() -> None:
-    """Write the plain matrix again, as the remedy shows it."""
-    embeddings = torch.from_numpy(IMAGES)
-    torch.save(embeddings.detach().clone(), FILE)
-
-
-def save_legacy() -> None:
-    torch.save(torch.from_numpy(IMAGES), FILE, _use_new_zipfile_serialization=False)
-
-
-def load_legacy() -> None:
-    path = FILE
-    torch.save(torch.load(path, weights_only=True), path)
-
-
-def flipped(after: bytes, at: int) -> Callable[[], None]:
-    """Write a file with a wrong byte."""
-
-    def make() -> None:
-        saved()
-        content = bytearray(Path(FILE).read_bytes())
-        content[content.find(after) + at] ^= 0xF7
-        Path(FILE).write_bytes(content)
-
-    return make
-
-
-def headed(header: bytes) -> None:
-    """Write a safetensors file with this header."""
-    Path("x.safetensors").write_bytes(struct.pack("<Q", len(header)) + header + bytes(96))
-
-
-TWICE = b'{"embeddings":{"dtype":"F32","shape":[4,6],"data_offsets":[0,96],"more":{"a":1,"a":2}}}'
-AGAIN = "Copy or download the file again"
-CLONE = "torch.save(embeddings.detach().clone(), path)"
-ARRAYS = {
-    "a zip without a tensor": (only("data.pkl", lambda _: None), CLONE, clone),
-    "big-endian": (only("byteorder", lambda _: b"big"), CLONE, clone),
-    "a description of 9 MB": (only("data.pkl", lambda held: held + bytes(9 << 20)), CLONE, clone),
-    "no numbers": (only("data/0", lambda _: None), CLONE, clone),
-    "compressed": (rezip(lambda _, held: held, zipfile.ZIP_DEFLATED), CLONE, clone),
-    "fewer numbers than announced": (only("data/0", lambda held: held[:-8]), AGAIN, saved),
-    "a shape larger than the numbers": (
-        only("data.pkl", lambda held: held.replace(b"K<K\x06\x86", b"K=K\x06\x86")), AGAIN, saved
-    ),
-    "cut short": (lambda: (saved(), Path(FILE).write_bytes(Path(FILE).read_bytes()[:-40])),
-                  AGAIN, saved),
-    "damaged": (flipped(b"PK\x01\x02", 6), AGAIN, saved),
-    "a damaged description": (flipped(b"_rebuild", 3), AGAIN, saved),
-    "a format from before 1.6": (
-        save_legacy, "torch.load(path, weights_only=True) and save again", load_legacy
-    ),
-    "several tensors": (
-        lambda: torch.save({"a": torch.ones(2, 2), "b": torch.ones(2, 2)}, FILE), CLONE, clone
-    ),
-    "an object": (lambda: torch.save(Path("x"), FILE), CLONE, clone),
-    "a broken pickle": (only("data.pkl", lambda held: held[:-20]), AGAIN, saved),
-}  # fmt: skip
 
 
 def table(rows: int = 24, header: str = "file,text", cells: Callable[[int], str] | None = None):
@@ -365,25 +278,6 @@ def weights(monkeypatch):
 def test_the_advice_about_pairs_helps(case, weights, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     obey({**SETS, **EMBEDDED}[case])
-
-
-@pytest.mark.parametrize("case", ARRAYS)
-def test_a_torch_file_saved_as_advised_is_read(case, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    before, said, mend = ARRAYS[case]
-    obey(Advice(lambda: describe(Path(FILE)), said, None, before, mend))
-    assert describe(Path(FILE)).rows == 60
-
-
-def test_a_header_of_safetensors(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    file = Path("x.safetensors")
-    obey(
-        Advice(
-            lambda: describe(file), "has a damaged header", None, lambda: headed(TWICE),
-            lambda: save_file({"embeddings": IMAGES}, file),
-        )
-    )  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -250,8 +250,10 @@ def heic(content: bytes) -> Callable[[], None]:
 ONE = {
     "a name misspelt": Advice(opened("3.pgn"), "Did you mean '3.png'?", opened("3.png"), folders),
     "no such file": Advice(
-        opened("whatever.jpg"), "Check the path", None, folders,
-        lambda: drawn(1).save("d/lily/whatever.jpg"),
+        opened("xyz.png"), "Check the path", None, folders, lambda: drawn(1).save("d/lily/xyz.png")
+    ),
+    "a file of another number": Advice(
+        opened("30.png"), "Check the path", None, folders, lambda: drawn(1).save("d/lily/30.png")
     ),
     "an empty file": Advice(opened("3.png"), "Copy the file again", None, with_file(b""), folders),
     "no picture": Advice(opened("3.png"), "Replace the file", None, with_file(b"<html>"), folders),

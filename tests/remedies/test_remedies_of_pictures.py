@@ -171,6 +171,10 @@ CASES = {
     "a picture misspelt": Case(
         lambda: table(rows(3, "3.pgn", "rose")), "Did you mean '3.png'?", table
     ),
+    "a picture of another number": Case(
+        lambda: table(rows(3, "30.png", "rose")), "Copy the missing files",
+        lambda: picture(99).save("d/30.png"),
+    ),
     "a name of two pictures": Case(
         lambda: (table([(f.removesuffix(".png"), y) for f, y in ROWS]), picture(9).save("d/3.jpg")),
         "Write the suffix in the table", table,

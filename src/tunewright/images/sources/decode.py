@@ -19,7 +19,7 @@ from typing import Generic, Self, TypeVar
 import numpy as np
 from PIL import ExifTags, Image
 
-from tunewright.errors import ConfigError, DataError, did_you_mean, quote, shorten
+from tunewright.errors import ConfigError, DataError, quote, shorten
 from tunewright.images.sources.archive import (
     UNPACKABLE,
     is_picture,
@@ -28,6 +28,7 @@ from tunewright.images.sources.archive import (
     unpack,
     why,
 )
+from tunewright.images.sources.file_matching import suggest_picture
 from tunewright.images.sources.heic import open_picture
 from tunewright.images.sources.unicode_forms import by_form, to_nfc
 from tunewright.runs.machine.free_cores import cores
@@ -168,7 +169,7 @@ class PictureSource(AbstractContextManager["PictureSource"]):
         return DataError(
             f"{self.place} has no readable {quote(name)} ({reason})",
             expected="every file of the table",
-            remedy=did_you_mean(name, self._names())
+            remedy=suggest_picture(name, self._names())
             or "Check the path, or skip such files with data.skip_bad=true.",
         )
 

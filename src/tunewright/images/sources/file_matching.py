@@ -6,11 +6,13 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from tunewright.errors import DataError, did_you_mean
+from tunewright.errors import DataError, did_you_mean, nearest_name
 from tunewright.images.image_table import ImageTable, PicturePlace
 from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
 from tunewright.images.sources.build_table import SPLIT_WORDS, some
 from tunewright.images.sources.unicode_forms import by_form, to_nfc
+
+_DIGITS = re.compile(r"\d")
 
 
 def places_of(
@@ -47,9 +49,25 @@ def places_of(
         f"({some(missing)})",
         expected="every picture of the table, in the folder or in a zip beside it",
         remedy=_relative(missing[0], where)
-        or did_you_mean(missing[0], listing.pictures[:10_000])
+        or suggest_picture(missing[0], listing.pictures[:10_000])
         or "Copy the missing files, or take their rows out of the table.",
     )
+
+
+def suggest_picture(name: str, names: Iterable[str]) -> str:
+    """Return `Did you mean 'x'?` for a picture that is not there, or an empty string.
+
+    A name with other digits is another picture (img_7 for img_8), which would get a label, a text
+    or a patient that is not its own. An equal suffix does not make two names alike.
+    """
+    digits, stem, suffix = _DIGITS.findall(name), _stem(name), suffix_of(name)
+
+    def alike(other: str) -> bool:
+        if _DIGITS.findall(other) != digits:
+            return False
+        return suffix_of(other) != suffix or bool(nearest_name(stem, [_stem(other)]))
+
+    return did_you_mean(name, filter(alike, names))
 
 
 def has_bare_ids(table: ImageTable) -> bool:

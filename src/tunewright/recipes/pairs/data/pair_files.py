@@ -77,10 +77,10 @@ def open_pairs(folder: Path | str, name: str, metadata_name: str | None = None) 
     folder = Path(folder)
     if not folder.is_dir():
         raise DataError(
-            f"data.dir = {folder}",
-            expected="a folder with <name>_image_embeddings and <name>_text_embeddings files",
-            remedy="Check the path, or make one with `tunewright pairs embed` and `tunewright "
-            "pairs split`.",
+            f"{folder} is no folder",
+            expected="one with <name>_image_embeddings and <name>_text_embeddings files",
+            remedy="Check the path (data.dir of a training), or make one with `tunewright pairs "
+            "embed` and `tunewright pairs split`.",
         )
     images, texts = (describe(_find_embeddings(folder, name, side)) for side in SIDES)
     path = folder / metadata_name if metadata_name else _find_metadata(folder, name)

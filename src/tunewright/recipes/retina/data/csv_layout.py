@@ -4,11 +4,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tunewright.errors import DataError, did_you_mean, quote
+from tunewright.errors import DataError, quote
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import FileListing, list_files, suffix_of
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.csv_rows import CsvRows, read_csv
+from tunewright.images.sources.file_matching import suggest_picture
 from tunewright.recipes.retina.data.eye_table import ClassNaming, EyeRecord
 
 PATIENT = ("patient_id", "patient", "id", "dataset_index")
@@ -110,11 +111,18 @@ class PictureIndex:
         """Return the picture; raise DataError where there is none, or where two have the name."""
         place = self._exact.get(name) or self._loose.get(name)
         if place is None:
-            problem = "fits two pictures" if name in self._loose else "is not there"
+            if name in self._loose:
+                one = next(one for one in self._exact if name in (Path(one).name, Path(one).stem))
+                problem, remedy = "fits two pictures", f"Name its folder as well, such as {one}."
+            else:
+                problem = "is not there"
+                remedy = suggest_picture(name, list(self._exact)[:10_000]) or (
+                    "Copy the picture there, or take the row out of the table."
+                )
             raise DataError(
                 f"the picture {quote(name)} of {where} {problem}",
                 expected="a picture in the folder of the table, below it, or in a zip beside it",
-                remedy=did_you_mean(name, list(self._exact)[:10_000]),
+                remedy=remedy,
             )
         return place
 

@@ -75,10 +75,10 @@ def _create(name: str, pretrained: bool, options: dict[str, Any]) -> nn.Module:
 
 def _check_size(backbone: nn.Module, size: int, vision: str, shape: VisionShape) -> None:
     """Refuse pictures of a size that the backbone cannot take; timm notices it at the first one."""
-    training = backbone.training
+    training, device = backbone.training, next(backbone.parameters()).device
     try:
         with torch.no_grad():
-            backbone.eval()(torch.zeros(1, 3, size, size))
+            backbone.eval()(torch.zeros(1, 3, size, size, device=device))
     except (AssertionError, RuntimeError) as error:
         raise ConfigError(
             f"model.vision = {vision} cannot take pictures of {size} pixels "
