@@ -4,6 +4,7 @@ import shlex
 import shutil
 import sqlite3
 import sys
+import warnings
 from collections.abc import Callable
 from contextlib import chdir, closing
 from pathlib import Path
@@ -20,7 +21,7 @@ from tunewright.search.loop.lease import FolderLock
 
 INLINE = "executor.type=inline study.report=false study.final=false"
 TUNE = f"tune quadratic {INLINE} --trials 2"
-SQL = Path(__file__).parents[1] / "fixtures/optuna_2.10.1.sql"
+SQL = Path(__file__).parents[2] / "fixtures/optuna_2.10.1.sql"
 
 
 def put(name: str, text: str) -> Callable[[], object]:
@@ -68,7 +69,9 @@ def upgrade() -> None:
     words = sys.argv
     sys.argv = ["optuna", "storage", "upgrade", "--storage", url]
     try:
-        optuna.cli.main()
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of Optuna, on the old names in its file
+            optuna.cli.main()
     finally:
         sys.argv = words
         optuna.logging.set_verbosity(optuna.logging.ERROR)
@@ -93,7 +96,8 @@ CASES = {
         execute("DROP TABLE trial_values"), lambda: run("repair", "runs/study"),
     ),
     "tables of an older Optuna": Case(
-        "analyze --storage sqlite:///old.db", "optuna storage upgrade --storage sqlite:///old.db",
+        f"{TUNE} --name new --storage sqlite:///old.db",
+        "optuna storage upgrade --storage sqlite:///old.db",
         "",
         old_database, upgrade,
     ),
