@@ -103,7 +103,7 @@ def test_an_interrupted_training_is_taken_up(tmp_path: Path) -> None:
 
 
 def test_a_failed_training_says_why_and_where_the_story_is(tmp_path: Path) -> None:
-    with pytest.raises(RunError, match=r"failed \(diverged\): the loss is not.*log\.txt"):
+    with pytest.raises(RunError, match=r"failed \(diverged\): the loss is not.*on the terminal"):
         trained(tmp_path, "quadratic", "faults.kind=diverged")
 
 

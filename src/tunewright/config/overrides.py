@@ -84,7 +84,7 @@ def _parse_override(text: str, recipe: Configurable) -> Override:
         raise UsageError(
             f"override {quote(text)} cannot be read ({reason})",
             expected="one such as optim.lr=1e-3",
-            remedy="A value with ~, commas, brackets or spaces needs quotes: key='\"a, b\"'.",
+            remedy="A value with ~, ;, commas or brackets needs quotes: key='\"a, b\"'.",
         ) from None
 
 

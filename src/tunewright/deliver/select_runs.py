@@ -48,14 +48,9 @@ class RunSelection:
     notes: tuple[str, ...] = ()
 
     def single(self) -> RunFolder:
-        """Return the run; raises DataError for an ensemble."""
-        if len(self.members) == 1:
-            return RunFolder(self.members[0].path)
-        raise DataError(
-            f"{self.folder} is an ensemble of {len(self.members)} runs",
-            expected="one run",
-            remedy=f"Name one of them, for example {self.members[0].path}.",
-        )
+        """Return the run of a selection that is no ensemble."""
+        (only,) = self.members
+        return RunFolder(only.path)
 
 
 def resolve_runs(

@@ -94,7 +94,8 @@ def evaluate_run(
         try:
             found = call(function, folder.path, split, threads=threads, seconds=seconds)
         except RunError as error:
-            raise _evaluation_error(folder, error) from None
+            options = () if split is None else ("--split", split)
+            raise _evaluation_error(folder, error, *options) from None
     recipe.run_files(folder)
     return Evaluation(folder, found)
 

@@ -221,7 +221,7 @@ def read_study(
 
 
 def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
-    folder, tree, found = place.folder, None, None
+    folder, tree = place.folder, None
     if folder is not None:
         settings = read_study_file(folder)
         tree = settings["configuration"]

@@ -96,7 +96,9 @@ class TrainResult(Result):
 
 def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
     """Return the first of `wanted`, `wanted-2`, ... that is empty or holds this configuration."""
-    for count in range(1, 10_000):
+    count = 0
+    while True:
+        count += 1
         path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
         path = path.absolute()  # a training may change the working directory
         folder = RunFolder(path)
@@ -107,9 +109,6 @@ def free_folder(wanted: Path, tree: Mapping[str, Any]) -> RunFolder:
                 return folder
         except ConfigError:
             continue  # unreadable: leave it alone
-    raise ConfigError(
-        f"{wanted} and 10,000 numbered names after it are taken", remedy="Choose another --name."
-    )
 
 
 def write_configs(folder: RunFolder, tree: Tree, schema: type[RunConfig]) -> list[RunFolder]:

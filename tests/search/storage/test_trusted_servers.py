@@ -154,7 +154,7 @@ def test_the_folder_can_be_opened_without_its_server(sent: Callable[[str], Path]
     (folder / "study.db").unlink()
     with pytest.raises(StudyError, match="tunewright repair") as caught:
         tunewright.analyze(folder)
-    [storage] = re.findall(r"tunewright repair \S+ --storage (\S+)\.$", str(caught.value))
+    [storage] = re.findall(r"tunewright repair \S+ --storage (\S+),", str(caught.value))
     assert tunewright.repair(folder, storage=storage).added == (0, 1)
     assert tunewright.analyze(folder, storage=storage).overview.trials == 2
 

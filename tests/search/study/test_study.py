@@ -362,7 +362,7 @@ def test_a_record_is_read_without_a_lock_and_names_what_is_there(database: Path)
 @pytest.mark.parametrize(
     ("url", "message"),
     [
-        ("study.db", "expected a database URL"),
+        ("study.db", "For example sqlite:///study.db"),
         ("sqlite:////proc/no/study.db", "cannot be created"),
         ("nosuchdatabase://user:secret@host/name", "does not answer"),
     ],

@@ -3,6 +3,7 @@
 Imports without torch.
 """
 
+import shlex
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -156,8 +157,13 @@ class ContestForm:
         return ""
 
     def _again(self, file: Path) -> str:
-        like = "" if self.file is None else f" --like {self.file}"
-        return f"Predict again: tunewright predict RUN --data DIR{like} --output {file}"
+        like = "" if self.file is None else f" --like {shlex.quote(str(self.file))}"
+        form = "" if self.form == "labels" else f" --form {self.form}"
+        top = f" --top {self.top}" if self.form == "top-k" else ""
+        return (
+            f"Predict again: tunewright predict RUN --data DIR{like}{form}{top} "
+            f"--output {shlex.quote(str(file))}"
+        )
 
 
 def plain_form(form: str, ids: Sequence[str], texts: Sequence[str], top: int | None) -> ContestForm:

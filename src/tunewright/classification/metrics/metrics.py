@@ -135,13 +135,7 @@ class ClassMetrics(Metrics):
         logits, labels, rows = (
             torch.cat([arrays[name] for arrays in self._passed]) for name in COLUMNS
         )
-        logits = at_least_float32(logits)
-        if not bool(logits.isfinite().all()):
-            raise Diverged(
-                "a logit is not a finite number",
-                expected="finite predictions",
-                remedy="Lower the learning rate, or train in another precision.",
-            )
+        logits = finite_logits(logits)
         predictions = logits.argmax(1)
         classes = len(self._counts)
         # Checks the labels before they index anything: on a GPU a bad index ends the process.
@@ -161,3 +155,15 @@ class ClassMetrics(Metrics):
             "predictions": predictions.cpu(),
         }
         self._passed.clear()
+
+
+def finite_logits(logits: Tensor) -> Tensor:
+    """Return logits of any shape in float32 or more; raises Diverged where one is not finite."""
+    logits = at_least_float32(logits)
+    if not bool(logits.isfinite().all()):
+        raise Diverged(
+            "a logit is not a finite number",
+            expected="finite predictions",
+            remedy="Lower the learning rate, or train in another precision.",
+        )
+    return logits

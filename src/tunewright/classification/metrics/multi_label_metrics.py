@@ -5,14 +5,14 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from tunewright.classification.metrics.metrics import finite_logits
 from tunewright.classification.metrics.multi_label import (
     Bools,
     Floats,
     bootstrap_label_scores,
     label_scores,
 )
-from tunewright.errors import DataError, Diverged
-from tunewright.training.precision import at_least_float32
+from tunewright.errors import DataError
 from tunewright.training.task import Arrays, Metrics
 
 
@@ -54,13 +54,7 @@ class MultiLabelMetrics(Metrics):
         if not self._passed:
             raise DataError("nothing to measure: no rows", expected="at least one labelled row")
         logits, labels = (torch.cat(parts) for parts in zip(*self._passed, strict=True))
-        logits = at_least_float32(logits)
-        if not bool(logits.isfinite().all()):
-            raise Diverged(
-                "a logit is not a finite number",
-                expected="finite predictions",
-                remedy="Lower the learning rate, or train in another precision.",
-            )
+        logits = finite_logits(logits)
         self._loss = F.binary_cross_entropy_with_logits(logits, labels.to(logits)).item()
         self._columns = (
             labels.bool().cpu().numpy(),

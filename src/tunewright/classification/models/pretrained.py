@@ -169,7 +169,7 @@ def load_file_weights(
         raise ConfigError(
             f"model.weights = {section.weights} holds {came}",
             expected=f"{list(wanted[wrong[0]].shape)}, as in {section.name}",
-            remedy="These weights belong to another model.",
+            remedy="These weights belong to another model: set model.name to it, or use others.",
         )
     if not fitting:
         raise ConfigError(

@@ -98,7 +98,9 @@ def _find_runs(named: Sequence[Path | str], runs: Path) -> list[NamedRun]:
 
 def _free(wanted: Path, made_of: Mapping[str, Any], *, given: bool) -> Path:
     """`wanted`, or `wanted-2`, ...: the first that is empty or holds the same, to be made again."""
-    for count in range(1, 10_000):
+    count = 0
+    while True:
+        count += 1
         path = wanted if count == 1 else wanted.with_name(f"{wanted.name}-{count}")
         if not path.exists() or read_json(path / MADE_OF) == made_of:
             return path
@@ -107,4 +109,3 @@ def _free(wanted: Path, made_of: Mapping[str, Any], *, given: bool) -> Path:
                 f"{path} holds something else",
                 expected="a new name, or the same runs, method and average",
             )
-    raise DataError(f"{wanted} and its successors are taken", remedy="Choose another --name.")

@@ -73,7 +73,7 @@ def views_gain(blend: "Blend", force: bool, on_progress: ProgressCallback) -> di
             f"views that lower the {score} on the {len(labels)} validation pictures, "
             f"{judged.plain:.4f} without them: {_each(judged, worse)}",
             expected="views without a significant loss",
-            remedy="Leave them out of --views (an image-and-flip --tta needs classes that look "
+            remedy="Leave them out (an image-and-flip --tta needs classes that look "
             "alike in a mirror), or --force.",
         )
     lower = [name for name in judged.lower if name in judged.alone]

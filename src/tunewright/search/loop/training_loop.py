@@ -78,5 +78,7 @@ class TrainingLoop(RunLoop[Run]):
             raise RunError(f"the training in {path} ended: {outcome.reason}")
         raise RunError(
             f"the training in {path} failed ({outcome.cause}): {outcome.reason}",
-            remedy=f"See the whole log in {run.folder.log}.",
+            remedy=f"See the whole log in {run.folder.log}."
+            if run.folder.log.exists()
+            else "Its output is on the terminal, since executor.type=inline writes no log.",
         )

@@ -20,7 +20,6 @@ from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.storage.bulk_read import BulkReadingStorage
 from tunewright.search.storage.database_errors import (
-    EXAMPLE,
     lacking_tables,
     other_tables,
     storage_errors,
@@ -109,7 +108,7 @@ def open_storage(
     seconds: how long to wait for a server that becomes unavailable later. on_notice: called when
     that happens, and when a file cannot use write-ahead logging.
     """
-    if "://" not in url or journal_file(url) is not None:
+    if journal_file(url) is not None:
         raise StudyError(
             f"storage {url!r}",
             expected="a database URL; journals are only read",

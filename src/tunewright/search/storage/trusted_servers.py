@@ -116,7 +116,7 @@ def _not_named(stored: str, where: Path) -> StudyError:
             f"If the server is yours: pass --storage {typed}, or for every command export "
             f"{VARIABLE}={typed}. If it is not, rebuild the database from the run folders: "
             f"tunewright repair {shlex.quote(str(where.parent))} --storage "
-            f"{shlex.quote(str(where.parent / 'study.db'))}."
+            f"{shlex.quote(str(where.parent / 'study.db'))}, and pass that --storage afterwards."
         ),
     )
 

@@ -1,12 +1,15 @@
 """What errors about the recipe `command` advise, followed in the command line or in its file."""
 
+import re
+import shlex
 from pathlib import Path
 
 import pytest
 import yaml
 
 from before_training import no_training  # noqa: F401
-from follow_remedies import Case, follow
+from follow_remedies import Case, follow, run
+from tunewright.errors import RunError
 
 SPACE = "tune command --goal val_accuracy:max --space space.yaml"
 SEARCH = f"{SPACE} --"
@@ -157,4 +160,9 @@ def test_the_advice_about_a_metric_helps(goal, said, instead, tmp_path, monkeypa
     monkeypatch.chdir(tmp_path)
     make_sandbox()
     write("run.yaml", "recipe: command\ncommand: [sh, run.sh]\nexecutor: {type: inline}\n")()
-    follow(Case(f"train run.yaml goal={goal}:max", said, f"train run.yaml {instead}"))
+    with pytest.raises(RunError) as refused:
+        run("train", "run.yaml", f"goal={goal}:max")
+    assert said in str(refused.value)
+    [log] = re.findall(r"See the whole log in (\S+)\.$", str(refused.value))
+    assert "val_accuracy=0.5" in Path(log).read_text()
+    run("train", "run.yaml", *shlex.split(instead))

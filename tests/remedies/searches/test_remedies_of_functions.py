@@ -70,6 +70,18 @@ def reports(*steps: object) -> object:
     return tune(function, X)
 
 
+def reads(name: str) -> object:
+    """Tune a function that needs a file."""
+    return tune(needs(name), X, "study.max_failures=1", name="reads")
+
+
+def needs(name: str) -> Callable[..., float]:
+    def function(params: Mapping[str, Any], report: Any) -> float:
+        return float(Path(name).read_text())
+
+    return function
+
+
 def suggests(*names: str, apart: bool = False) -> object:
     """Tune an objective that suggests one name after another, each of another kind.
 
@@ -172,6 +184,10 @@ CASES = {
     "a grid of an objective, with a space": Case(
         lambda: tune(noisy, sampler="grid"), "tunewright.tune(function, space)",
         lambda: tune(parabola, {"x": {"choices": [1, 2]}}, sampler="grid"),
+    ),
+    "a search that ends": Case(
+        lambda: reads("here.txt"), "Mend the cause and run the same command again",
+        lambda: (Path("here.txt").write_text("1"), reads("here.txt")), trials=True,
     ),
     "a choice that is not finite": Case(
         lambda: searched([1.0, math.inf]), 'such as "none"', lambda: searched([1.0, "none"])

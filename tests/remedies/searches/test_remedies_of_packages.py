@@ -28,7 +28,7 @@ from tunewright.recipes.registry import find_recipe
 from tunewright.search.storage.urls import with_driver
 from tunewright.search.study.samplers import SAMPLERS
 
-PROJECT = Path(__file__).parents[2] / "pyproject.toml"
+PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 TUNE = "tune quadratic"
 
 
