@@ -197,3 +197,10 @@ def test_references_are_left_as_they_are(tmp_path):
     file: Path = tmp_path / "a.yaml"
     file.write_text("a: 1\nb: ${a}\n")
     assert read_yaml(file) == {"a": 1, "b": "${a}"}
+
+
+def test_a_file_in_another_encoding_is_told_as_that(tmp_path):
+    file = tmp_path / "config.yaml"
+    file.write_bytes("optim: {lr: 0.01}".encode("utf-16"))
+    with pytest.raises(ConfigError, match=r"byte 1 is no UTF-8.*Save it again"):
+        read_stored(file)

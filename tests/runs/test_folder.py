@@ -3,7 +3,7 @@
 import pytest
 
 from tunewright.errors import DataError
-from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.runs.folder import LARGEST_GAP, RunFolder, StudyFolder, without_strays
 from tunewright.runs.record import EndRequest, Outcome
 
 
@@ -57,3 +57,16 @@ def test_trials_lie_under_their_five_digits(tmp_path):
     study = StudyFolder(tmp_path)
     assert study.trial(74) == RunFolder(tmp_path / "trials" / "00074")
     assert study.final.path == tmp_path / "final"
+
+
+@pytest.mark.parametrize(
+    ("numbers", "kept"),
+    [
+        ([], set()),
+        ([2, 0], {0, 2}),
+        ([5, LARGEST_GAP + 5, LARGEST_GAP + 3 * LARGEST_GAP], {5, LARGEST_GAP + 5}),
+        ([10**12], set()),
+    ],
+)
+def test_numbers_far_above_the_others_are_no_trials(numbers, kept):
+    assert without_strays(numbers) == kept

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,11 @@ from tunewright.runs.atomic import read_json, write_json, write_yaml
 from tunewright.runs.record import EndRequest, Outcome
 from tunewright.runs.stored_outcome import read_stored_outcome
 from tunewright.runs.stored_yaml import read_stored
+
+MOST_DIGITS = 12
+"""Of the name of a trial's folder."""
+LARGEST_GAP = 10_000
+"""Trials in a row that may be gone; a number further above the others is no trial's."""
 
 LATEST = 2.0**36
 """Seconds since 1970 that are taken for a time: until the year 4147."""
@@ -262,4 +267,21 @@ class StudyFolder:
     def trial_numbers(self) -> set[int]:
         """The numbers of the trials that have a folder of their own."""
         names = [path.name for path in self.trials.glob("*") if path.is_dir()]
-        return {int(name) for name in names if name.isdigit() and name == f"{int(name):05d}"}
+        names = [name for name in names if name.isdecimal() and len(name) <= MOST_DIGITS]
+        return without_strays(int(name) for name in names if name == f"{int(name):05d}")
+
+
+def without_strays(numbers: Iterable[int]) -> set[int]:
+    """Return the numbers below the first gap of more than `LARGEST_GAP`; they count from 0.
+
+    What is missing between trials is looked for one by one, which a damaged number, or a folder
+    that is called by a date, must not make endless.
+    """
+    found: set[int] = set()
+    last = -1
+    for number in sorted(numbers):
+        if number - last > LARGEST_GAP:
+            break
+        found.add(number)
+        last = number
+    return found

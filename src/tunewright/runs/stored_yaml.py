@@ -15,7 +15,13 @@ def read_stored(path: Path) -> dict[str, Any]:
     """
     try:
         tree = parse_yaml(read_regular(path, most=MAX_YAML_BYTES).decode("utf-8-sig"))
-    except (YamlProblem, OSError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            f"{path} is not readable as YAML: byte {error.start + 1} is no UTF-8",
+            expected="a text in UTF-8",
+            remedy="Save it again with this encoding.",
+        ) from error
+    except (YamlProblem, OSError) as error:
         raise ConfigError(f"{path} is not readable as YAML: {error}") from error
     if tree is None:
         return {}

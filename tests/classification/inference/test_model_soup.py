@@ -17,6 +17,7 @@ from tunewright.classification.inference.model_soup import (
     check_architectures,
     greedy_soup,
     mean_weights,
+    rate_labels,
     refresh,
     refresh_norms,
     soup_of,
@@ -161,3 +162,19 @@ def test_the_greedy_soup_takes_what_does_not_harm():
     )
     assert chosen == [1, 2, 3]
     assert soup.parts == (1, 2, 3)
+
+
+def test_soups_of_several_labels_are_rated_by_the_goal_of_the_runs():
+    logits = torch.tensor([[2.0, -1.0], [1.0, 1.0], [-1.0, 3.0], [-2.0, -3.0]])
+    targets = torch.tensor([[True, False], [False, True], [True, True], [False, False]])
+    loss = torch.nn.functional.binary_cross_entropy_with_logits(logits, targets.float())
+    for goal, expected in {
+        "val_map": (1.0 + 2.0 / 3.0) / 4.0 + 0.5,  # ranks 1 and 3 of the first label, all of b
+        "val_exact_match": 0.5,
+        "val_hamming_loss": -0.25,
+        "val_hamming_loss:min": -0.25,
+        "val_micro_f1": 0.75,
+        "val_loss:min": -float(loss),
+        "seconds": (1.0 + 2.0 / 3.0) / 4.0 + 0.5,
+    }.items():
+        assert rate_labels(goal)(logits, targets) == pytest.approx(expected), goal

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -253,10 +254,33 @@ def test_probabilities_of_an_ensemble_are_means_and_do_not_add_up_to_one():
     torch.testing.assert_close(geometric, (0.25 * logits[0] + 0.75 * logits[1]).sigmoid())
 
 
-def test_a_soup_is_refused_with_what_works(place):
-    with pytest.raises(DataError, match="--method mean"):
-        tunewright.ensemble("one", "two", method="soup", runs_dir=place / "runs",
-                            on_progress=quiet)  # fmt: skip
+def test_a_soup_of_equal_runs_is_that_run(place, tmp_path):
+    shutil.copytree(place / "runs" / "one", place / "runs" / "same")
+    found = tunewright.ensemble("one", "same", method="soup", runs_dir=place / "runs",
+                                on_progress=quiet)  # fmt: skip
+    assert (found.metric, found.gain["value"]) == ("map", 0.0)
+    assert found.accuracy == pytest.approx(run_of(place).read_outcome().metrics["val_map"])
+    assert "mean average precision" in found.verdict
+    for name in ("one", "soup"):
+        predict(place, name, output=tmp_path / f"{name}.csv")
+    assert (tmp_path / "soup.csv").read_bytes() == (tmp_path / "one.csv").read_bytes()
+    assert tunewright.evaluate(place / "runs" / "soup").metrics["map"] == found.accuracy
+
+
+def test_a_greedy_soup_is_chosen_on_one_half_and_judged_on_the_other(place):
+    found = tunewright.ensemble("one", "two", method="greedy-soup", name="greedily",
+                                runs_dir=place / "runs", on_progress=quiet)  # fmt: skip
+    rows = len(validation_labels(open_classifier(run_of(place), torch.device("cpu"))))
+    assert found.gain["pictures"] == rows // 2
+    assert sum(member["weight"] for member in found.members) == pytest.approx(1.0)
+    stored = json.loads((place / "runs" / "greedily" / "soup.json").read_text())
+    assert stored["metric"] == "map"
+    assert [member["accuracy"] for member in stored["members"]] == [
+        pytest.approx(run_of(place, name).read_outcome().metrics["val_map"])
+        for name in ("one", "two")
+    ]
+    best = json.loads((run_of(place, "greedily").checkpoints / "best.json").read_text())
+    assert best["metrics"] == {"val_map": pytest.approx(found.accuracy)}
 
 
 @pytest.mark.parametrize("to", ["safetensors", "torch-export", "onnx"])

@@ -134,6 +134,15 @@ def test_a_damaged_directory_of_a_zip(tmp_path, at, value):
             PictureReader().picture(place)
 
 
+def test_a_file_that_is_packed_twice(tmp_path):
+    names = ["a/0.png", "a/1.png", "b/0.png"]
+    file = write_zip(tmp_path / "x.zip", {name: n for n, name in enumerate(names)})
+    with zipfile.ZipFile(file, "a") as archive, pytest.warns(UserWarning, match="Duplicate"):
+        archive.writestr("a/1.png", archive.read("b/0.png"))
+    with pytest.raises(DataError, match=r"a/1\.png' is packed twice.*Unpack the zip"):
+        open_table(file)
+
+
 def test_a_picture_in_a_zip_that_claims_to_be_huge(tmp_path):
     file = write_zip(tmp_path / "x.zip", {"a/0.png": 0, "b/0.png": 1})
     content = bytearray(file.read_bytes())

@@ -83,6 +83,7 @@ DATABASE = {
     "no value": "DELETE FROM trial_values WHERE rowid = 1",
     "results of another type": "UPDATE trial_user_attributes SET value_json = '[1]' "
     "WHERE key = 'run'",
+    "number": "UPDATE trials SET number = 40000000000 WHERE number = 2",
     "time": "UPDATE trials SET datetime_start = 'yesterday' WHERE number = 1",
 }
 TABLES = [*sorted(BaseModel.metadata.tables), "alembic_version"]
@@ -101,6 +102,13 @@ def assert_rebuilt_after(damage: str, runs: Path) -> None:
         (t.number, t.parameters, t.score, t.curve, t.metrics) for t in before.trials
     ]
     assert len(tune(runs, 4).record.trials) == 4
+
+
+def test_a_folder_that_is_called_by_a_large_number_is_no_trial(runs):
+    for name in ("20261130", "99999999999999999999", "99999 copy"):
+        (runs / "study" / "trials" / name).mkdir()
+    assert not tunewright.repair("study", runs_dir=runs).added
+    assert len(tunewright.analyze("study", runs_dir=runs).record.trials) == 3
 
 
 @pytest.mark.parametrize("damage", DATABASE)

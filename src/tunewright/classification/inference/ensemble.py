@@ -253,9 +253,7 @@ def cross_fit_labels(
 
     The best member is the one with the highest mean average precision on the other folds.
     """
-    rows = len(targets)
-    fold = torch.arange(rows) % min(folds, rows)
-    fold = fold[torch.randperm(rows, generator=torch.Generator().manual_seed(0))]
+    fold = shuffled_folds(len(targets), folds)
     ensemble, single = (torch.zeros(targets.shape, dtype=torch.float64) for _ in range(2))
     for number in range(int(fold.max()) + 1):
         there = fold == number
@@ -271,6 +269,12 @@ def maps(logits: Tensor, targets: Tensor) -> list[float]:
     truth = targets.numpy()
     found = (label_scores(truth, one.double().numpy(), truth) for one in logits)
     return [scores.get("map", 0.0) for scores in found]
+
+
+def shuffled_folds(rows: int, folds: int) -> Tensor:
+    """Return the fold of each row, [N], drawn at random; their sizes differ by one at most."""
+    fold = torch.arange(rows) % min(folds, rows)
+    return fold[torch.randperm(rows, generator=torch.Generator().manual_seed(0))]
 
 
 def stratified_folds(labels: Tensor, folds: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Model soups: one network with the averaged weights of several (Wortsman et al., ICML 2022)."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from copy import deepcopy
 from dataclasses import replace
@@ -7,10 +8,13 @@ from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from tunewright.classification.inference.ensemble import check_classes
 from tunewright.classification.inference.predict import DecodedBatches, square_of, usual_batch_size
+from tunewright.classification.losses.config import MULTI_LABEL_METRICS
+from tunewright.classification.metrics.multi_label import label_scores
 from tunewright.errors import DataError
 from tunewright.images.image_table import ImageTable
 
@@ -144,6 +148,29 @@ def _norms(model: nn.Module) -> list[_BatchNorm]:
         for module in model.modules()
         if isinstance(module, _BatchNorm) and module.track_running_stats
     ]
+
+
+def rate_labels(goal: str) -> Callable[[Tensor, Tensor], float]:
+    """Return what rates logits against targets, bool, [N, C] both, by a goal; higher is better.
+
+    goal: as a run of several labels a picture has it, such as `val_macro_f1` or `val_loss:min`.
+    Goals that only a training measures, such as seconds, are rated by mean average precision.
+    """
+    written, _, direction = goal.partition(":")
+    metric = written.removeprefix("val_")
+    if metric not in MULTI_LABEL_METRICS:
+        metric, direction = "map", ""
+    sign = 1.0 if (direction or MULTI_LABEL_METRICS[metric]) == "max" else -1.0
+
+    def rate(logits: Tensor, targets: Tensor) -> float:
+        if metric == "loss":
+            found = F.binary_cross_entropy_with_logits(logits.double(), targets.double())
+            return sign * float(found)
+        scores = logits.double().cpu().numpy()
+        measured = label_scores(targets.cpu().numpy(), scores, scores >= 0.0)
+        return sign * measured[metric] if metric in measured else -math.inf  # no label to rank
+
+    return rate
 
 
 def greedy_soup(

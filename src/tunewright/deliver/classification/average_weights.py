@@ -1,6 +1,7 @@
 """Average the weights of several classifiers: judge the soup, write it as a run."""
 
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,12 +13,13 @@ from tunewright.deliver.classification.ensemble_report import (
     made_of,
     measure_costs,
     measure_gain,
+    measure_label_gain,
     member_rows,
     open_validated,
+    score_of,
 )
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import Member, RunSelection
-from tunewright.errors import DataError
 from tunewright.runs.atomic import write_json
 from tunewright.runs.folder import RunFolder
 
@@ -31,19 +33,15 @@ def average_weights(
     """Average the weights, judge the soup, write it as a run folder; imports torch."""
     import torch
 
+    from tunewright.classification.inference import ensemble as ensembles
     from tunewright.classification.inference import model_soup as parts
-    from tunewright.classification.inference.ensemble import Blend, stratified_folds
     from tunewright.classification.inference.predict import predict_table
 
     folder = selection.folder
     members, logits, labels = open_validated(selection, on_progress)
     parts.check_architectures(members)
-    if labels.ndim > 1:
-        raise DataError(
-            f"--method {options.method} with runs of several labels a picture",
-            expected="a method that averages predictions: mean, weighted or greedy",
-            remedy="Use --method mean.",
-        )
+    several = ensembles.is_multi_label(members[0])
+    rate = parts.rate_labels(members[0].config.goals[0]) if several else score_of
     table = members[0].sets.valid
 
     def predict(one: "Classifier", rows: Any) -> Any:
@@ -53,47 +51,57 @@ def average_weights(
     every = torch.arange(len(labels))
     if options.method == "soup":
         soup, chosen, judged = parts.soup_of(members), list(range(len(members))), every
+        choosing = every
     else:
         # Half of the rows chooses what goes in, the other half judges it.
-        half = stratified_folds(labels, 2)
+        if several:
+            half = ensembles.shuffled_folds(len(labels), 2)
+        else:
+            half = ensembles.stratified_folds(labels, 2)
         choosing, judged = every[half == 0], every[half == 1]
         tried = iter(range(2 * len(members)))
 
         def score(one: "Classifier") -> float:
             on_progress("evaluating soups", next(tried), 2 * len(members) - 1)
-            found = predict(one, choosing).argmax(1) == labels[choosing]
-            return float(found.double().mean())
+            return rate(predict(one, choosing), labels[choosing])
 
         soup, chosen = parts.greedy_soup(members, score)
-    right = (logits.argmax(2) == labels).double()
-    chooses = every if options.method == "soup" else choosing
-    best = int(right[:, chooses].mean(1).argmax())
+    rates = [rate(one[choosing], labels[choosing]) for one in logits]
+    single = logits[rates.index(max(rates)), judged]
     on_progress("judging the soup", 0, 1)
     scores = predict(soup, every)
-    counts = members[0].class_counts.cpu().numpy()
-    gain = measure_gain(
-        labels[judged], scores[judged].argmax(1), logits[best, judged].argmax(1), counts
-    )
-    accuracy = float((scores.argmax(1) == labels).double().mean())
-    _write_soup(soup, RunFolder(selection.members[chosen[0]].path), folder, accuracy)
+    if several:
+        gain = measure_label_gain(labels[judged], scores[judged].double(), single.double())
+    else:
+        counts = members[0].class_counts.cpu().numpy()
+        gain = measure_gain(labels[judged], scores[judged].argmax(1), single.argmax(1), counts)
+    metric, found = "map" if several else "accuracy", score_of(scores, labels)
+    first = RunFolder(selection.members[chosen[0]].path)
+    _write_soup(soup, first, folder, {f"val_{metric}": found})
     one = RunSelection(folder, (Member(folder.resolve(), selection.members[0].opener),))
     weights = [1.0 / len(chosen) if i in chosen else 0.0 for i in range(len(members))]
     result = EnsembleReport(
         folder=folder,
         method=options.method,
         members=member_rows(selection, logits, labels, weights),
-        accuracy=accuracy,
+        accuracy=found,
         gain=gain,
-        costs=measure_costs(Blend((soup,)), one, options.limits, on_progress),
+        costs=measure_costs(ensembles.Blend((soup,)), one, options.limits, on_progress),
         verdict=describe_gain(gain, weights),
+        metric=metric,
     )
     write_json(folder / "soup.json", result.as_stored())
     write_json(folder / MADE_OF, made_of(selection, options.method))
     return result
 
 
-def _write_soup(soup: "Classifier", first: RunFolder, folder: Path, accuracy: float) -> None:
-    """Write a run folder like that of the first ingredient, with the soup's weights."""
+def _write_soup(
+    soup: "Classifier", first: RunFolder, folder: Path, metrics: Mapping[str, float]
+) -> None:
+    """Write a run folder like that of the first ingredient, with the soup's weights.
+
+    metrics: of the soup on the validation set; the first of them is its score.
+    """
     from safetensors.torch import save_file
 
     from tunewright.classification.classes_file import read_classes, write_classes
@@ -106,11 +114,9 @@ def _write_soup(soup: "Classifier", first: RunFolder, folder: Path, accuracy: fl
     known = read_classes(first)
     if known is not None:
         write_classes(target, known)
-    metrics = {"val_accuracy": accuracy}
-    header = {"epoch": "0", "score": repr(accuracy), "metrics": json.dumps(metrics)}
+    score = next(iter(metrics.values()))
+    header = {"epoch": "0", "score": repr(score), "metrics": json.dumps(metrics)}
     weights = weights_of(soup, half=False)
     best = target.checkpoints / "best.safetensors"
     write_with(best, lambda place: save_file(weights, place, metadata=header))
-    write_json(
-        target.checkpoints / "best.json", {"epoch": 0, "score": accuracy, "metrics": metrics}
-    )
+    write_json(target.checkpoints / "best.json", {"epoch": 0, "score": score, "metrics": metrics})

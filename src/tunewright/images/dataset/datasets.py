@@ -17,6 +17,7 @@ from tunewright.images.dataset.label_splits import fold_numbers_of_labels, hold_
 from tunewright.images.dataset.leaks import check_leaks, copies_of, leaks_of
 from tunewright.images.dataset.splits import ROUNDING, Mask, fold_numbers, hold_out, units_of
 from tunewright.images.dataset.unreadable import without_broken
+from tunewright.images.dataset.value_range import dark_notices
 from tunewright.images.image_table import ImageTable, Indices
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.columns import Columns
@@ -85,7 +86,7 @@ def open_sets(
     if data.skip_bad:
         table, skipped = without_broken(table, on_progress)
         notices += skipped
-    notices += deep_colour_notices(table, origin)
+    notices += deep_colour_notices(table, origin) + dark_notices(table, origin)
     keys = content_keys(table, on_progress)
     given = table.splits or ("train",) * len(table)
     notices += copies_of(table, keys)

@@ -247,6 +247,13 @@ def _each_id_once(rows: Sequence[TableRow]) -> None:
     if not again:
         return
     first, second = again[0]
+    if first.where == second.where:  # no row of a table, but a file
+        raise DataError(
+            f"{quote(first.where)} is packed twice"
+            + (f"; so are {len(again) - 1:,} other files" if len(again) > 1 else ""),
+            expected="each file once",
+            remedy="Unpack the zip, and name the folder: data.dir=FOLDER.",
+        )
     equal = first[:5] == second[:5]
     raise DataError(
         f"the id {quote(first.id)} occurs twice, in {first.where} and {second.where}"

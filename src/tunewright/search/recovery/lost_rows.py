@@ -14,7 +14,7 @@ from sqlalchemy import text
 
 from tunewright.errors import StudyError
 from tunewright.runs.documents import parse_json
-from tunewright.runs.folder import StudyFolder
+from tunewright.runs.folder import StudyFolder, without_strays
 from tunewright.runs.sqlite_url import sqlite_file
 from tunewright.search.storage.database import OURS
 from tunewright.search.storage.lost_tables import lost_tables
@@ -78,7 +78,7 @@ def count_lost_trials(study: optuna.Study, storage: BaseStorage) -> int:
 
 def missing_numbers(study: optuna.Study) -> list[int]:
     """Return the numbers below the highest one that no trial of a study has."""
-    numbers = {trial.number for trial in study.get_trials(deepcopy=False)}
+    numbers = without_strays(trial.number for trial in study.get_trials(deepcopy=False))
     return sorted(set(range(max(numbers, default=-1) + 1)) - numbers)
 
 
@@ -92,7 +92,10 @@ def _orphans(connection: sqlite3.Connection) -> str:
 def _gaps(connection: sqlite3.Connection, name: str) -> str:
     """Return which trials of a study are gone, or which finished one lacks a parameter."""
     trials = {number: (trial, state) for number, trial, state in connection.execute(TRIALS, [name])}
-    if gaps := sorted(set(range(max(trials, default=-1) + 1)) - trials.keys()):
+    known = without_strays(trials)
+    if strays := sorted(trials.keys() - known):
+        return f"trial {strays[0]} is numbered far above the others"
+    if gaps := sorted(set(range(max(known, default=-1) + 1)) - known):
         return f"trial {', '.join(map(str, gaps))} is gone"
     try:
         [(stored,)] = connection.execute(SETTINGS, [name, OURS]).fetchall()

@@ -16,7 +16,7 @@ from tunewright.errors import ConfigError, DataError, StudyError, TunewrightErro
 from tunewright.recipes.recipe import Recipe
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.atomic import read_yaml
-from tunewright.runs.folder import StudyFolder
+from tunewright.runs.folder import StudyFolder, without_strays
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.read_study import stored_url, study_folder
@@ -213,7 +213,7 @@ def fill_database(
                 study.set_user_attr(OURS, json.dumps(settings.as_stored()))
             stored = {t.number: t for t in study.get_trials(deepcopy=False)}
             study_id = storage.get_study_id_from_name(name)
-            for number in range(max([*numbers, *stored], default=-1) + 1):
+            for number in range(max(without_strays([*numbers, *stored]), default=-1) + 1):
                 recovered = _read_trial(folder, number, number in numbers, recipe, settings, space)
                 if number not in stored:
                     storage.create_new_trial(study_id, recovered.trial)

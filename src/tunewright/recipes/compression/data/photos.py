@@ -12,6 +12,7 @@ from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.leaks import copies_of
 from tunewright.images.dataset.splits import hold_out, units_of
 from tunewright.images.dataset.unreadable import without_broken
+from tunewright.images.dataset.value_range import dark_notices
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.archive import list_files
 from tunewright.images.sources.build_table import TableRow, some, table_of
@@ -34,7 +35,7 @@ class Photos:
 
 
 def open_photos(data: PhotosConfig, progress: Progress | None = None) -> Photos:
-    """Find and split the photographs of a configuration; nothing is decoded.
+    """Find and split the photographs of a configuration; but for a sample, nothing is decoded.
 
     With `skip_bad` each is decoded once, to leave out those that cannot be. Copies of a
     photograph, byte for byte, stay on one side. progress: called while files are read.
@@ -135,5 +136,5 @@ def _list_photos(
     if skip_bad:
         table, skipped = without_broken(table, progress)
         notices += skipped
-    notices += deep_colour_notices(table, place)
+    notices += deep_colour_notices(table, place) + dark_notices(table, place)
     return table
