@@ -14,9 +14,11 @@ from tunewright.analysis.importances import (
     nothing_to_explain,
     rarely_set,
 )
+from tunewright.analysis.shares.importances import Importances
 from tunewright.result import Result
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
+_OPTIONAL = ("storage", "seeds", "importance_details", "other_importances")
 ENOUGH = 50
 """Trials below which PED-ANOVA has fewer than five above its quantile."""
 _NO_DIFFERENCE = "the best tenth of the trials differs in no parameter"
@@ -32,7 +34,8 @@ class StudyOverview(Result):
     of the combinations that the space recommends or advises against. notes: on trials. storage: its
     database, without a password; empty for a study that was read from one. seeds: which trials with
     several seeds these tell apart; empty where there are none. findings: what was learned, the
-    weightiest first.
+    weightiest first. importance_details: the importances with intervals, of the metric that was
+    asked for; None where they were not computed. other_importances: those of further metrics.
     """
 
     study: str
@@ -57,11 +60,13 @@ class StudyOverview(Result):
     storage: str = ""
     findings: Sequence[Finding] = ()
     seeds: str = ""
+    importance_details: Importances | None = None
+    other_importances: Sequence[Importances] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return all fields; `storage` and `seeds` only where there is something."""
+        """Return all fields; the last ones and `storage` only where there is something."""
         found = super().as_json()
-        return {k: v for k, v in found.items() if v or k not in ("storage", "seeds")}
+        return {key: value for key, value in found.items() if value or key not in _OPTIONAL}
 
 
 def overview(

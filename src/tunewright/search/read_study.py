@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.analysis.findings.find import find
 from tunewright.analysis.findings.finding import StudyContext
 from tunewright.analysis.overview import StudyOverview, overview, trial_row
+from tunewright.analysis.shares.importances import METHODS, Importances
 from tunewright.config.apply import with_values
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import (
@@ -28,10 +29,12 @@ from tunewright.runs.regular_files import exists
 from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_url
 from tunewright.search.prepare import full_configuration
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
+from tunewright.search.reporting.study_metrics import find_metric, study_metrics
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
+from tunewright.search.study.importances import ImportanceSource
 from tunewright.search.study.loaded_study import LoadedStudy, load_study
 from tunewright.search.study.notes import save_note
 from tunewright.search.study_file import damage_error, read_study_file
@@ -48,7 +51,7 @@ class StudyView(Result):
     folder: None when only a database was given. replaced: the paths that trials replaced besides
     their parameters: derived ones and reserved ones. files: the configurations that were written.
     chosen: the trial that was asked for, which is then the only one in `overview.top`. heat_map,
-    plots: what was drawn, and the files.
+    plots: what was drawn, and the files. importance_source: behind `importances`.
     """
 
     record: StudyRecord
@@ -60,6 +63,44 @@ class StudyView(Result):
     chosen: Trial | None = None
     heat_map: "HeatMap | None" = None
     plots: tuple[Path, ...] = ()
+    importance_source: ImportanceSource | None = None
+
+    def importances(self, metric: str | None = None, method: str = "ped-anova") -> Importances:
+        """Return the importance of each parameter for a metric, with intervals.
+
+        metric: None for the first goal; `NAME`, or `NAME:max` and `NAME:min`. method: `ped-anova`
+        or `fanova`. Raises UsageError for another one, or a metric that no finished trial has. See
+        `search.study.importances.ImportanceSource.importances`.
+        """
+        evaluator = next((known for known in METHODS if known == method), None)
+        if evaluator is None:
+            raise UsageError(
+                f"the importance {method!r}",
+                expected=f"one of {', '.join(METHODS)}",
+                remedy=did_you_mean(method, list(METHODS)),
+            )
+        assert self.importance_source is not None  # of every study that was read
+        goal = None if metric is None else find_metric(self.record, metric)
+        return self.importance_source.importances(goal, evaluator)
+
+    def with_importances(self, metric: str | None = None, method: str = "ped-anova") -> "StudyView":
+        """Return the study with intervals of its importances, also for its other metrics.
+
+        metric, method: as for `importances`. Of a large study, other metrics are left out, with a
+        note.
+        """
+        details = self.importances(metric, method)
+        others: list[Importances] = []
+        if metric is None and self.importance_source is not None:
+            others, left_out = self.importance_source.other_importances(study_metrics(self.record))
+            if left_out:
+                names = ", ".join(left_out[:3]) + (" and others" if len(left_out) > 3 else "")
+                note = f"not computed for {names}, to save time; --metric {left_out[0]} does it"
+                details = replace(details, notes=[*details.notes, note])
+        shown = replace(self.overview, importance_details=details, other_importances=others)
+        if details.metric == self.record.goal:
+            shown = replace(shown, importances=details.shares, importance_notes=details.notes)
+        return replace(self, overview=shown)
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files; the heat map only where one was drawn."""
@@ -168,15 +209,16 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
         tree = settings["configuration"]
         refuse_lost_rows(place.url, str(place.name), folder)
     loaded = load_study(place.url, place.name if folder is not None else name or place.name)
-    judged = loaded.importance_source.judged
-    shown = overview(loaded.record, loaded.importances, top=top, judged=judged)
+    source = loaded.importance_source
+    shown = overview(loaded.record, loaded.importances, top=top, judged=source.judged)
     shown = replace(
         shown, findings=find(loaded.record, loaded.parameters, _context(loaded, folder, tree))
     )
     if folder is None:
-        return StudyView(loaded.record, shown, None, None)
+        return StudyView(loaded.record, shown, None, None, importance_source=source)
     shown = replace(shown, storage=without_password(place.url))
-    return StudyView(loaded.record, shown, folder, tree, tuple(settings.get("replaced", ())))
+    replaced = tuple(settings.get("replaced", ()))
+    return StudyView(loaded.record, shown, folder, tree, replaced, importance_source=source)
 
 
 def _context(loaded: LoadedStudy, folder: StudyFolder | None, tree: Tree | None) -> StudyContext:

@@ -27,7 +27,7 @@ PARAMETERS = 12
 """Columns of parameters in that table: the most important ones."""
 GROUPS: Mapping[str, Sequence[str]] = {
     "Search": ("history", "curves", "goals"),
-    "Parameters": ("importances", "ranks", "isolation", "slices", "parallel"),
+    "Parameters": ("importances", "metrics", "ranks", "isolation", "slices", "parallel"),
     "Model": ("evaluation",),
     "Workers": ("workers",),
 }

@@ -15,7 +15,7 @@ from optuna.distributions import (
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
+from optuna.importance import FanovaImportanceEvaluator
 from optuna.trial import FrozenTrial
 
 from tunewright.analysis.findings.significance import Floats
@@ -48,12 +48,8 @@ def fanova_shares(
         narrowed.append(one)
     evaluator = FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=0)
     try:
-        shares = get_param_importances(
-            TrialsView(narrowed),
-            evaluator=evaluator,
-            params=list(domains),
-            target=lambda trial: losses[trial.number],
-            normalize=False,
+        shares = evaluator.evaluate(
+            TrialsView(narrowed), list(domains), target=lambda trial: losses[trial.number]
         )
     except RuntimeError:  # Optuna's, for trees without any variance
         return {}, {}
