@@ -9,7 +9,6 @@ from typing import Literal
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from tunewright.analysis.findings.significance import Floats
@@ -216,7 +215,8 @@ class ImportanceSource:
 
     def _ped_anova(self, groups: Sequence[_Group], region: float) -> dict[str, float]:
         """Return shares by PED-ANOVA among the best `region` of the trials of each group."""
-        evaluator = PedAnovaImportanceEvaluator(region_quantile=region)
+        # `optuna.importance` imports scikit-learn, which readers of a study can do without.
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(region_quantile=region)
         found: dict[str, float] = {}
         for group in groups:
             losses = _loss_by_number(group.judged)
@@ -228,7 +228,7 @@ class ImportanceSource:
                 warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator comp", UserWarning)
                 warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
                 warnings.filterwarnings("ignore", "Target and region quantiles", UserWarning)
-                found |= get_param_importances(
+                found |= optuna.importance.get_param_importances(
                     TrialsView(self._stored_of(group)),
                     evaluator=evaluator,
                     params=list(group.paths),
