@@ -9,7 +9,7 @@ alone. `pairs`: how often a pair that acts together is found, and one that does 
 errors of predicted final scores, on drawn curves and, with --curves, on published ones. `speed`:
 seconds beside optuna.importance, in interleaved rounds.
 
-    python benchmarks/importances.py [--studies 200] [--rounds 5] [--curves FOLDER]
+    python benchmarks/importances.py [--studies 50] [--rounds 3] [--curves FOLDER]
 
 FOLDER holds alexnet_tuning.results.jsonl.gz and deberta-base_tuning.results.jsonl.gz.
 """
@@ -53,8 +53,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--studies", type=int, default=200)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--studies", type=int, default=50)
+    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--curves", type=Path)
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
@@ -69,7 +69,7 @@ def main() -> None:
     }.items():
         found[name] = measured()
         print(name, found[name], flush=True)
-    command = f"python benchmarks/importances.py --studies {chosen.studies} --curves FOLDER"
+    command = "python benchmarks/importances.py --curves FOLDER"
     rounds, found["speed"] = speed(chosen.rounds)
     print(save("importances", command, rounds, **found))
 

@@ -170,6 +170,10 @@ def importance_notes(
         notes.append(
             f"{predicted} of {pruned} pruned trials count with the score that their curves predict"
         )
+    elif pruned and count >= ENOUGH:
+        notes.append(
+            f"{pruned} pruned trials do not count: their curves do not predict {judged.goal.metric}"
+        )
     if count < ENOUGH:
         completed = "" if predicted or not pruned else " (pruned trials do not count)"
         what = "trials" if predicted else "completed trials"

@@ -1,6 +1,7 @@
 """Importances with intervals: pruned trials, conditions, other metrics, and strange studies."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import optuna
@@ -132,6 +133,29 @@ def test_pruned_trials_count_with_what_their_curves_predict():
     assert alone["gate"] < truth.shares["gate"] - 0.15, "the survivors alone mislead"
     note = f"{corrected.predicted} of {corrected.predicted} pruned trials count"
     assert any(line.startswith(note) for line in corrected.notes)
+
+
+@pytest.mark.parametrize("related", [True, False])
+def test_for_another_metric_pruned_trials_count_where_curves_predict_it(related):
+    study, _ = pruned(200)
+    rng = np.random.default_rng(0)
+    trials = []
+    for trial in record_of(study, None).trials:
+        if trial.score is not None:
+            mine = 5.0 * trial.score + 0.01 * rng.standard_normal()
+            own = mine if related else trial.parameters["idle"] + 0.05 * rng.standard_normal()
+            trial = replace(trial, metrics={"mine": own})
+        trials.append(trial)
+    record = replace(record_of(study, None), trials=tuple(trials))
+    found = source_of(study, record).importances(Goal("mine", "max"))
+    rows = {row.parameter: row for row in found.parameters}
+    assert (found.predicted > 0) == related
+    if related:
+        assert rows["gate"].low > 0.1
+    else:
+        assert next(iter(found.shares)) == "idle"
+        assert rows["gate"].low == 0.0
+        assert any("their curves do not predict mine" in note for note in found.notes)
 
 
 @pytest.mark.parametrize("method", ["ped-anova", "fanova"])
