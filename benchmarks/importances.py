@@ -36,12 +36,20 @@ from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.study.importance.grid_cells import regimes_of
 from tunewright.search.study.importance.trials_view import TrialsView
 from tunewright.search.study.importances import ImportanceSource
+from tunewright.spaces.domain import Categorical, Float
+from tunewright.spaces.space import Parameter
 
 DOMAINS: Mapping[str, BaseDistribution] = {
     **{f"x{n}": FloatDistribution(0.0, 1.0) for n in range(6)},
     "kind": CategoricalDistribution(["a", "b", "c"]),
     "idle": CategoricalDistribution(["a", "b", "c", "d"]),
 }
+PARAMETERS = [
+    Parameter(path, Categorical(tuple(domain.choices)))
+    if isinstance(domain, CategoricalDistribution)
+    else Parameter(path, Float(0.0, 1.0))
+    for path, domain in DOMAINS.items()
+]
 MATTER = ("x0", "x1", "x2", "kind")
 NOISE = 0.1
 EPOCHS = 16
@@ -125,7 +133,8 @@ def source(drawn: Drawn, stops: Sequence[int] | None = None) -> ImportanceSource
             distributions=dict(DOMAINS), user_attrs={}, system_attrs={}, intermediate_values={},
             datetime_start=None, datetime_complete=None,
         )  # fmt: skip
-    return ImportanceSource(StudyRecord("s", "", "value", "max", tuple(trials)), stored)
+    record = StudyRecord("s", "", "value", "max", tuple(trials))
+    return ImportanceSource(record, stored, PARAMETERS)
 
 
 def coverage(count: int, truth: Mapping[str, float], studies: int) -> dict[str, Any]:

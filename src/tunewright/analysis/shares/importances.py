@@ -39,7 +39,7 @@ class ParameterShare(Result):
 class PairShare(Result):
     """What two parameters explain together beyond what each explains alone.
 
-    share: of the variance of the trials' normal scores, beyond chance. low, high: 95 % interval.
+    share: of the variance of the trials' values, beyond chance. low, high: 95 % interval.
     chance: p-value, corrected for the number of pairs. trials: how many have both.
     """
 

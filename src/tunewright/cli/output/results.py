@@ -270,7 +270,7 @@ def _print_importances(console: Console, overview: StudyOverview) -> None:
         console.print(importance_details_table(details, overview.goal))
     for pair in details.sure_pairs:
         ends = f"{100 * pair.low:.0f} to {100 * pair.high:.0f} %"
-        share = f"{100 * pair.share:.0f} % of the variance of ranks (95 % interval {ends})"
+        share = f"{100 * pair.share:.0f} % of the variance (95 % interval {ends})"
         print_line(console, f"{pair.first} and {pair.second} act together: {share}")
     if overview.other_importances:
         console.print(other_importances_table(overview.other_importances))

@@ -90,7 +90,7 @@ def _pairs(details: Importances) -> list[Chart]:
         Chart(
             "Parameters that act together",
             [bars],
-            ChartAxis("share of the variance of ranks"),
+            ChartAxis("share of the variance"),
             ChartAxis(categories=names),
             note="What a pair explains beyond both of its parameters alone: the best value of one "
             "depends on the other. Lines are 95 % intervals.",
