@@ -148,7 +148,7 @@ class _Line:
     """
 
     def __init__(self, at: Floats, final: Floats, start: float | None) -> None:
-        at, final = _cut(at), _cut(final)
+        at, final = cut_outliers(at), cut_outliers(final)
         usual = 0.0
         if start is not None:
             way = float(at.mean()) - start
@@ -186,8 +186,8 @@ class _Line:
         return found
 
 
-def _cut(values: Floats) -> Floats:
-    """Return values [trials] without those that are far from all others."""
+def cut_outliers(values: Floats) -> Floats:
+    """Return values [trials], those that are far from all others moved to `AWFUL`."""
     middle = float(np.median(values))
     size = 1.4826 * float(np.median(np.abs(values - middle)))
     return np.clip(values, middle - AWFUL * size, middle + AWFUL * size) if size > 0 else values

@@ -5,6 +5,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from statistics import median, pstdev
 
 from tunewright.analysis.final_scores import FinalScore, predict_final_scores
 from tunewright.runs.record import Goal, StudyRecord, Trial, rank_with_ties
@@ -12,6 +13,8 @@ from tunewright.spaces.domain import canonical
 
 FEWEST = 11
 """Trials below which PED-ANOVA's best tenth is a single trial."""
+TELLING = 0.5
+"""Error of a usable prediction at most, in standard deviations of what is predicted."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +60,9 @@ def judge_trials(record: StudyRecord, goal: Goal | None = None) -> JudgedTrials:
 
     goal: None for the first goal of the study. Pruned trials count with what their curves predict:
     the finished ones alone are those that the pruner let through, and do not show which parameters
-    decided that.
+    decided that. For another metric than the first goal, whose curves alone are stored, they count
+    only where these curves predict it: else all would be predicted near the mean, and what decided
+    over the pruning would seem to decide over the metric.
     """
     chosen = record.goals[0] if goal is None else goal
     values = {
@@ -67,9 +72,16 @@ def judge_trials(record: StudyRecord, goal: Goal | None = None) -> JudgedTrials:
     }
     own = chosen.metric == record.goal
     predicted = predict_final_scores(record, None if own else values)
+    if not own and predicted and not _are_telling(predicted, values):
+        predicted = {}
     values |= {number: one.value for number, one in predicted.items()}
     trials = tuple(trial for trial in record.trials if trial.number in values)
     return JudgedTrials(chosen, trials, values, predicted)
+
+
+def _are_telling(predicted: Mapping[int, FinalScore], values: Mapping[int, float]) -> bool:
+    """Return whether predictions are closer to the truth than the values are to each other."""
+    return median(one.error for one in predicted.values()) <= TELLING * pstdev(values.values())
 
 
 def other_metrics(record: StudyRecord) -> list[str]:

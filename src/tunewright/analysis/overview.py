@@ -14,10 +14,12 @@ from tunewright.analysis.importances import (
     nothing_to_explain,
     rarely_set,
 )
+from tunewright.analysis.shares.importances import Importances
 from tunewright.analysis.winner.replication import Replication
 from tunewright.result import Result
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
+_OPTIONAL = ("storage", "seeds", "replication", "importance_details", "other_importances")
 ENOUGH = 50
 """Trials below which PED-ANOVA has fewer than five above its quantile."""
 _NO_DIFFERENCE = "the best tenth of the trials differs in no parameter"
@@ -34,6 +36,8 @@ class StudyOverview(Result):
     database, without a password; empty for a study that was read from one. seeds: which trials with
     several seeds these tell apart; empty where there are none. findings: what was learned, the
     weightiest first. replication: what replicates of the best trials say, which then choose `best`.
+    importance_details: the importances with intervals, of the metric that was asked for; None where
+    they were not computed. other_importances: those of further metrics.
     """
 
     study: str
@@ -59,11 +63,13 @@ class StudyOverview(Result):
     findings: Sequence[Finding] = ()
     seeds: str = ""
     replication: Replication | None = None
+    importance_details: Importances | None = None
+    other_importances: Sequence[Importances] = ()
 
     def as_json(self) -> dict[str, Any]:
-        """Return all fields; `storage`, `seeds`, `replication` only where there is something."""
+        """Return all fields; the last ones and `storage` only where there is something."""
         found = super().as_json()
-        return {k: v for k, v in found.items() if v or k not in ("storage", "seeds", "replication")}
+        return {key: value for key, value in found.items() if value or key not in _OPTIONAL}
 
 
 def overview(
@@ -167,6 +173,10 @@ def importance_notes(
     if predicted:
         notes.append(
             f"{predicted} of {pruned} pruned trials count with the score that their curves predict"
+        )
+    elif pruned and count >= ENOUGH:
+        notes.append(
+            f"{pruned} pruned trials do not count: their curves do not predict {judged.goal.metric}"
         )
     if count < ENOUGH:
         completed = "" if predicted or not pruned else " (pruned trials do not count)"

@@ -13,6 +13,7 @@ from tunewright.analysis.narrowing.narrow import KEEP, narrow, record_for
 from tunewright.analysis.narrowing.narrowing import Narrowing
 from tunewright.analysis.narrowing.read_conditions import specification_of
 from tunewright.analysis.overview import StudyOverview, overview, trial_row
+from tunewright.analysis.shares.importances import METHODS, Importances
 from tunewright.config.apply import with_values
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.errors import (
@@ -35,11 +36,13 @@ from tunewright.search.audit.stored_audit import stored_result
 from tunewright.search.prepare import full_configuration
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
 from tunewright.search.replication.replicate import read_replication, with_winner
+from tunewright.search.reporting.study_metrics import find_metric, study_metrics
 from tunewright.search.results import write_top_configs
 from tunewright.search.storage.database import silence_optuna
 from tunewright.search.storage.journal import journal_file
 from tunewright.search.storage.trusted_servers import own_url
 from tunewright.search.storage.urls import url_of, without_password
+from tunewright.search.study.importances import ImportanceSource
 from tunewright.search.study.loaded_study import LoadedStudy, load_study
 from tunewright.search.study.notes import save_note
 from tunewright.search.study_file import damage_error, read_study_file
@@ -60,6 +63,7 @@ class StudyView(Result):
     as it is known. parameters: what was searched, without conditions. context: how the study was
     run. audit: what full trainings say about the search's fidelity; None where there were none.
     fingerprints: of its data by set, where they are stored.
+    importance_source: behind `importances`.
     """
 
     record: StudyRecord
@@ -76,11 +80,49 @@ class StudyView(Result):
     audit: FidelityAudit | None = None
     parameters: tuple[Parameter, ...] = ()
     fingerprints: Mapping[str, str] = field(default_factory=dict)
+    importance_source: ImportanceSource | None = None
 
     @property
     def winner(self) -> Trial | None:
         """The trial that replicates chose, else the one with the best score."""
         return self.record.winner
+
+    def importances(self, metric: str | None = None, method: str = "ped-anova") -> Importances:
+        """Return the importance of each parameter for a metric, with intervals.
+
+        metric: None for the first goal; `NAME`, or `NAME:max` and `NAME:min`. method: `ped-anova`
+        or `fanova`. Raises UsageError for another one, or a metric that no finished trial has. See
+        `search.study.importances.ImportanceSource.importances`.
+        """
+        evaluator = next((known for known in METHODS if known == method), None)
+        if evaluator is None:
+            raise UsageError(
+                f"the importance {method!r}",
+                expected=f"one of {', '.join(METHODS)}",
+                remedy=did_you_mean(method, list(METHODS)),
+            )
+        assert self.importance_source is not None  # of every study that was read
+        goal = None if metric is None else find_metric(self.record, metric)
+        return self.importance_source.importances(goal, evaluator)
+
+    def with_importances(self, metric: str | None = None, method: str = "ped-anova") -> "StudyView":
+        """Return the study with intervals of its importances, also for its other metrics.
+
+        metric, method: as for `importances`. Of a large study, other metrics are left out, with a
+        note.
+        """
+        details = self.importances(metric, method)
+        others: list[Importances] = []
+        if metric is None and self.importance_source is not None:
+            others, left_out = self.importance_source.other_importances(study_metrics(self.record))
+            if left_out:
+                names = ", ".join(left_out[:3]) + (" and others" if len(left_out) > 3 else "")
+                note = f"not computed for {names}, to save time; --metric {left_out[0]} does it"
+                details = replace(details, notes=[*details.notes, note])
+        shown = replace(self.overview, importance_details=details, other_importances=others)
+        if details.metric == self.record.goal:
+            shown = replace(shown, importances=details.shares, importance_notes=details.notes)
+        return replace(self, overview=shown)
 
     def as_json(self) -> dict[str, Any]:
         """Return the overview and the files; the heat map and the audit only where there is one."""
@@ -231,8 +273,8 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
     if folder is not None and tree is not None:
         record, replication = with_winner(loaded.record, read_replication(folder, tree))
         loaded = replace(loaded, record=record)
-    judged = loaded.importance_source.judged
-    shown = overview(loaded.record, loaded.importances, top=top, judged=judged)
+    source = loaded.importance_source
+    shown = overview(loaded.record, loaded.importances, top=top, judged=source.judged)
     context = _context(loaded, folder, tree)
     shown = replace(shown, findings=find(loaded.record, loaded.parameters, context))
     view = StudyView(
@@ -244,6 +286,7 @@ def _view(place: "StudyLocation", name: str | None, top: int) -> StudyView:
         parameters=loaded.parameters,
         context=context,
         fingerprints=loaded.settings.data if loaded.settings is not None else {},
+        importance_source=source,
     )
     if folder is None:
         return view

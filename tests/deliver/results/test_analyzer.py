@@ -212,7 +212,7 @@ def test_as_json(search: Path, monkeypatch: Any, capsys: Any) -> None:
     ("words", "said"),
     [
         (["--lambda", "0.5"], "--rate-distortion"),
-        (["--metric", "psnr"], "--heatmap with two parameters"),
+        (["--output", "x.png"], "--heatmap with two parameters"),
         (["--rate-distortion", "--trial", "3"], "--rate-distortion has no use for it"),
         (["--rate-distortion", "--lambda", "0.02"], "no result with lambda 0.02"),
         (["--rate-distortion", "--heatmap", "gamma"], "two parameters"),

@@ -69,7 +69,9 @@ class TestOwnStudy:
         best = next(t for t in charts["Score by trial"]["data"] if t["name"] == "best so far")
         assert best["y"] == sorted(best["y"])
 
-    @pytest.mark.parametrize("kind", sorted(set(NAMES) - {"goals", "evaluation", "audit"}))
+    @pytest.mark.parametrize(
+        "kind", sorted(set(NAMES) - {"goals", "evaluation", "audit", "metrics"})
+    )
     def test_each_figure_is_a_file_of_its_own(self, runs, kind, tmp_path):
         for suffix in (".png", ".html"):
             written = tunewright.report(

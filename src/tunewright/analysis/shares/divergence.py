@@ -119,10 +119,9 @@ def _number_density(counts: Floats) -> Floats:
     found = np.empty((resamples, size))
     for row in range(resamples):
         found[row] = weights[row] @ kernels[row][offsets]
-    middle, wide = np.array([(size - 1) / 2.0]), np.array([float(size)])
-    prior = _between(middle, wide, grid - 0.5, grid + 0.5) / _between(
-        middle, wide, np.array([-0.5]), np.array([size - 0.5])
-    )
+    middle = (size - 1) / 2.0  # the prior is a kernel as wide as the grid
+    ends = _normal((np.arange(size + 1) - 0.5 - middle) / size)
+    prior = np.diff(ends) / (ends[-1] - ends[0])
     found += PRIOR / total * prior
     return found
 
@@ -145,25 +144,20 @@ def _bandwidth(counts: Floats, grid: Cells) -> Floats:
 
 def _masses(sigma: Floats, size: int) -> Floats:
     """Return [resamples, 2 size - 1] the mass of a kernel at each distance from its centre."""
-    from scipy.special import ndtr
-
     ends = np.arange(-size, size) + 0.5
-    table = ndtr(ends[None, :] / sigma[:, None])
-    found: Floats = np.diff(table, axis=1)
+    found: Floats = np.diff(_normal(ends[None, :] / sigma[:, None]), axis=1)
     return found
 
 
 def _whole_masses(sigma: Floats, grid: Cells, size: int) -> Floats:
     """Return [resamples, size] the mass of each kernel inside the grid."""
+    high = _normal((size - 0.5 - grid)[None, :] / sigma[:, None])
+    return high - _normal((-0.5 - grid)[None, :] / sigma[:, None])
+
+
+def _normal(values: Floats) -> Floats:
+    """Return the normal distribution function."""
     from scipy.special import ndtr
 
-    high = ndtr((size - 0.5 - grid)[None, :] / sigma[:, None])
-    found: Floats = high - ndtr((-0.5 - grid)[None, :] / sigma[:, None])
-    return found
-
-
-def _between(centre: Floats, sigma: Floats, low: Floats, high: Floats) -> Floats:
-    from scipy.special import ndtr
-
-    found: Floats = ndtr((high - centre) / sigma) - ndtr((low - centre) / sigma)
+    found: Floats = ndtr(values)
     return found

@@ -10,6 +10,10 @@ from tunewright.runs.record import Direction
 Method = Literal["ped-anova", "fanova"]
 METHODS: Mapping[Method, str] = {"ped-anova": "PED-ANOVA", "fanova": "fANOVA"}
 """The evaluators, and what they are called."""
+SURE = 0.05
+"""p-value up to which an interaction is sure."""
+MATTERS = 0.02
+"""Share of the variance from which it matters."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +39,7 @@ class ParameterShare(Result):
 class PairShare(Result):
     """What two parameters explain together beyond what each explains alone.
 
-    share: of the variance of the trials' normal scores, beyond chance. low, high: 95 % interval.
+    share: of the variance of the trials' values, beyond chance. low, high: 95 % interval.
     chance: p-value, corrected for the number of pairs. trials: how many have both.
     """
 
@@ -76,5 +80,10 @@ class Importances(Result):
     @property
     def about(self) -> str:
         """The method and the trials that were used, in words."""
-        predicted = f", {self.predicted} pruned ones predicted" if self.predicted else ""
-        return f"{METHODS[self.method]}, {self.finished} finished trials{predicted}"
+        predicted = f" and {self.predicted} pruned" if self.predicted else ""
+        return f"{METHODS[self.method]}, {self.finished} finished{predicted} trials"
+
+    @property
+    def sure_pairs(self) -> list[PairShare]:
+        """The pairs that surely act together, by an amount that matters."""
+        return [pair for pair in self.pairs if pair.chance <= SURE and pair.share >= MATTERS]

@@ -1,9 +1,10 @@
 """Interactions: what two parameters explain together beyond what each explains alone.
 
 The best tenth of a hundred trials is too few to compare densities of two parameters at once, and a
-forest's components of variance take minutes for all pairs. So the trials' normal scores are
-modelled by a slope and a curvature of each number and a level of each choice; a pair adds the
-products of its slopes and levels. Source: Sudret 2008, variance components from expansions.
+forest's components of variance take minutes for all pairs. So the trials' values are modelled by a
+slope and a curvature of each number and a level of each choice; a pair adds the products of its
+slopes and levels. Source: Sudret 2008, variance components from expansions. Ranks would not do:
+what is a sum in the values is none in their ranks.
 """
 
 import itertools
@@ -11,12 +12,12 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from tunewright.analysis.final_scores import cut_outliers
 from tunewright.analysis.findings.effects import orthonormal, terms_of
 from tunewright.analysis.findings.significance import (
     Floats,
     holm,
     noncentrality_bound,
-    normal_scores,
 )
 from tunewright.analysis.findings.trial_table import ParameterColumn
 from tunewright.analysis.shares.importances import PairShare
@@ -62,7 +63,7 @@ def _pair(
     both = np.flatnonzero(columns[first].present & columns[second].present)
     if len(both) < 2 * ROWS_PER_TERM:
         return None
-    scores = normal_scores(response[both])
+    scores = cut_outliers(response[both])
     scores = scores - scores.mean()
     one, other = (terms_of(columns[path].take(both)) for path in (first, second))
     products = [

@@ -14,6 +14,8 @@ FEWEST_RESAMPLES = 40
 """Resamples of the largest studies."""
 WORK = 5_000_000
 """Values of parameters that are counted at most, over all resamples; about two seconds."""
+DENSITY = 1000
+"""Values that take as long to count as a density of one parameter does."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,8 @@ class Branch:
 
 def resamples_for(trials: int, parameters: int) -> int:
     """Return how many resamples a study gets: fewer for a large one."""
-    return int(np.clip(WORK // max(1, trials * parameters), FEWEST_RESAMPLES, RESAMPLES))
+    work = max(1, parameters) * (trials + DENSITY)
+    return int(np.clip(WORK // work, FEWEST_RESAMPLES, RESAMPLES))
 
 
 def measure(branches: Sequence[Branch], losses: Floats, counts: Floats) -> Floats:
@@ -105,4 +108,5 @@ def _normalise(figures: Floats) -> Floats:
     """Return figures [resamples, parameters] as shares; equal ones where all are 0."""
     total = figures.sum(axis=1, keepdims=True)
     even = np.full_like(figures, 1.0 / figures.shape[1])
-    return np.divide(figures, total, out=even, where=total > 0)
+    found: Floats = np.divide(figures, total, out=even, where=total > 0)
+    return found

@@ -55,6 +55,10 @@ def _analyze_rate_distortion(
     )
 
 
+Importance = Annotated[
+    str, typer.Option("--importance", help="How importances are computed: ped-anova or fanova.")
+]
+
 RATE_DISTORTION = Switch(
     "rate_distortion",
     "Rank a search over gamma and w_lr: studies, folders lambda_L_gamma_G_wlr_W, W&B runs, CSVs.",
@@ -86,8 +90,11 @@ def analyze(
     ] = None,
     metric: Annotated[
         str | None,
-        typer.Option("--metric", help="Draw, or rank by, this metric; as psnr or NAME:max."),
+        typer.Option(
+            "--metric", help="Importances for, draw, or rank by this metric; as psnr or NAME:max."
+        ),
     ] = None,
+    importance: Importance = "ped-anova",
     output: Annotated[
         Path | str | None,
         typer.Option("--output", help="File of the heat map: .png, .svg, .pdf, .html."),
@@ -101,7 +108,8 @@ def analyze(
     """Show what a study found: best trials, importances, failures.
 
     With --trial N --note TEXT, store a note on a trial, which the dashboard shows as well. With
-    --heatmap X,Y, draw the goal by the values of two parameters.
+    --heatmap X,Y, draw the goal by the values of two parameters. With --metric NAME, show which
+    parameters move another metric than the goal.
 
     In Python, return its record, its overview and the files written. Raises StudyError for a study
     that is not there. For --rate-distortion there is `tunewright.HyperparameterAnalyzer`. See
@@ -109,11 +117,9 @@ def analyze(
     """
     from tunewright.search.read_study import read_study
 
-    typed = {"metric": metric, "output": output, "lambda": lambda_value}
-    given = [option for option, value in typed.items() if value is not None]
-    if (heatmap is None and given) or lambda_value is not None:
+    if (heatmap is None and output is not None) or lambda_value is not None:
         raise UsageError(
-            f"--{given[-1]} alone",
+            "--lambda alone" if lambda_value is not None else "--output alone",
             expected="--rate-distortion"
             + ("" if lambda_value is not None else ", or --heatmap with two parameters"),
         )
@@ -121,6 +127,8 @@ def analyze(
     found = read_study(
         named, storage=storage, name=name, runs=Path(runs_dir), top=top, trial=trial, note=note
     )
+    if trial is None:
+        found = found.with_importances(metric if heatmap is None else None, importance)
     if heatmap is not None:
         from tunewright.deliver.results.study_heatmap import heat_map_names, write_study_heat_map
 
@@ -141,8 +149,8 @@ def report(
         str | None,
         typer.Option(
             metavar="KIND",
-            help="Write one figure instead: history, curves, importances, isolation, slices, "
-            "ranks, heatmap, parallel, goals, audit, evaluation, workers or gains.",
+            help="Write one figure instead: history, curves, importances, metrics, isolation, "
+            "slices, ranks, heatmap, parallel, goals, audit, evaluation, workers or gains.",
         ),
     ] = None,
     output: Annotated[
@@ -153,6 +161,7 @@ def report(
     name: Annotated[
         str | None, typer.Option("--name", "--study-name", help="Name of the study.")
     ] = None,
+    importance: Importance = "ped-anova",
     open_browser: Annotated[bool, typer.Option("--open", help="Open it in a browser.")] = False,
     runs_dir: RunsDir = RUNS,
 ) -> "ReportFile":
@@ -175,7 +184,7 @@ def report(
     else:
         named = None if study is None else str(study)
         view = read_study(named, storage=storage, name=name, runs=runs)
-        written = report_study(view, output=file, figure=figure)
+        written = report_study(view, output=file, figure=figure, importance=importance)
     if open_browser:
         import webbrowser
 

@@ -9,6 +9,7 @@ from rich.text import Text
 from tunewright.analysis.avoided import comparison_line, count_line
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.grid.seed_ties import compare_seeds
+from tunewright.analysis.overview import StudyOverview
 from tunewright.analysis.winner.wording import describe
 from tunewright.cli.output.formatting import (
     figure,
@@ -23,8 +24,10 @@ from tunewright.cli.output.tables import (
     classes_table,
     evaluation_table,
     front_table,
+    importance_details_table,
     importance_table,
     labels_table,
+    other_importances_table,
     pictures_table,
     trials_table,
 )
@@ -251,10 +254,7 @@ def print_analysis(console: Console, view: "StudyView") -> None:
         print_line(console, f"good combination {one['name']}: {end}")
     for row in overview.avoided:
         print_line(console, f"note: {comparison_line(row, overview.goal) or count_line(row)}")
-    if overview.importances:
-        console.print(importance_table(overview.importances))
-    for note in overview.importance_notes:
-        print_line(console, f"note: {note}")
+    _print_importances(console, overview)
     for failure in overview.failures:
         numbers = ", ".join(map(str, failure["trials"][:8]))
         console.print(
@@ -268,6 +268,27 @@ def print_analysis(console: Console, view: "StudyView") -> None:
         print_line(console, f"  {from_here(file)}")
     for file in view.files:
         print_line(console, f"  {file}   # {format_command('train', file)}")
+
+
+def _print_importances(console: Console, overview: StudyOverview) -> None:
+    """Print importances: their intervals, what acts together, other metrics, and caveats."""
+    details = overview.importance_details
+    if details is None:
+        if overview.importances:
+            console.print(importance_table(overview.importances))
+        for note in overview.importance_notes:
+            print_line(console, f"note: {note}")
+        return
+    if details.shares:
+        console.print(importance_details_table(details, overview.goal))
+    for pair in details.sure_pairs:
+        ends = f"{100 * pair.low:.0f} to {100 * pair.high:.0f} %"
+        share = f"{100 * pair.share:.0f} % of the variance (95 % interval {ends})"
+        print_line(console, f"{pair.first} and {pair.second} act together: {share}")
+    if overview.other_importances:
+        console.print(other_importances_table(overview.other_importances))
+    for note in details.notes:
+        print_line(console, f"note: {note}")
 
 
 def print_findings(console: Console, findings: Sequence[Finding]) -> None:

@@ -5,12 +5,17 @@ from typing import Any
 
 from rich.table import Table
 
+from tunewright.analysis.shares.importances import Importances, ParameterShare
 from tunewright.cli.output.formatting import between, figure
 from tunewright.runs.quantities import duration
 from tunewright.runs.record import StudyRecord
 
 EDGES = 4
 """Characters of the lines and spaces around a table's first column; one less for the others."""
+PARAMETERS = 20
+"""Most parameters that the table of importances shows."""
+LEADING = 3
+"""Most parameters that are named for a metric."""
 METRICS = 8
 """Most metrics beside the goals that the table of trials shows."""
 
@@ -171,3 +176,48 @@ def importance_table(importances: Mapping[str, float]) -> Table:
     for path, value in sorted(importances.items(), key=lambda item: -item[1]):
         table.add_row(path, f"{value:.2f}", "█" * round(30 * value))
     return table
+
+
+def importance_details_table(found: Importances, goal: str) -> Table:
+    """Return importances with their intervals. goal: the first one of the study."""
+    metric = "" if found.metric == goal else f" for {found.metric}, {_way(found)} is better"
+    table = Table(title=f"importance{metric} ({found.about})")
+    good = found.method == "ped-anova"
+    # A parameter that not all trials have is judged among those that do.
+    trials = len({row.trials for row in found.parameters if row.share is not None}) > 1
+    table.add_column("parameter")
+    table.add_column("share", justify="right")
+    table.add_column("95 % interval", justify="right")
+    for title, shown in (("among good", good), ("trials", trials)):
+        if shown:
+            table.add_column(title, justify="right")
+    table.add_column("")
+    for row in found.parameters[:PARAMETERS]:
+        if row.share is None:
+            continue
+        cells = [row.parameter, f"{row.share:.2f}", _ends(row)]
+        cells += ["" if row.among_good is None else f"{row.among_good:.2f}"] if good else []
+        cells += [str(row.trials)] if trials else []
+        table.add_row(*cells, "█" * round(20 * row.share))
+    return table
+
+
+def other_importances_table(found: Sequence[Importances]) -> Table:
+    """Return the most important parameters for each further metric."""
+    table = Table(title="importance for other metrics")
+    table.add_column("metric")
+    table.add_column("most important parameters", overflow="fold")
+    for one in found:
+        rows = [row for row in one.parameters if row.share is not None]
+        # A share whose interval begins at 0 may be chance.
+        sure = [f"{row.parameter} {row.share:.2f}" for row in rows if row.low][:LEADING]
+        table.add_row(one.metric, ", ".join(sure) or "none beyond chance")
+    return table
+
+
+def _ends(row: ParameterShare) -> str:
+    return "" if row.low is None or row.high is None else f"{row.low:.2f} .. {row.high:.2f}"
+
+
+def _way(found: Importances) -> str:
+    return "more" if found.direction == "max" else "less"

@@ -37,7 +37,7 @@ GAINS = 12
 """Gains in the table of their cost: the last ones."""
 GROUPS: Mapping[str, Sequence[str]] = {
     "Search": ("history", "curves", "goals"),
-    "Parameters": ("importances", "ranks", "isolation", "slices", "parallel"),
+    "Parameters": ("importances", "metrics", "ranks", "isolation", "slices", "parallel"),
     "Fidelity": ("audit",),
     "Model": ("evaluation",),
     "Cost": ("gains", "workers"),

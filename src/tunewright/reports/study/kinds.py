@@ -10,7 +10,7 @@ from tunewright.reports.charts.picture import write_charts
 from tunewright.reports.heat_map import write_heat_map
 from tunewright.reports.pages.page import write_figure_page
 from tunewright.reports.picture_files import PAGE, check_output
-from tunewright.reports.study import parameter_charts, search_charts
+from tunewright.reports.study import importance_charts, parameter_charts, search_charts
 from tunewright.reports.study.audit_charts import audit_charts
 from tunewright.reports.study.contents import StudyContents
 from tunewright.reports.study.evaluation_charts import evaluation_charts
@@ -33,7 +33,8 @@ def _evaluation(contents: StudyContents) -> Charts:
 KINDS: Mapping[str, FigureKind] = {
     "history": FigureKind("score by trial, best so far", search_charts.history),
     "curves": FigureKind("learning curves of all trials", search_charts.curves),
-    "importances": FigureKind("importance of each parameter", parameter_charts.importances),
+    "importances": FigureKind("importance of each parameter", importance_charts.importances),
+    "metrics": FigureKind("importances for other metrics", importance_charts.other_metrics),
     "isolation": FigureKind("best score with each value of a choice", parameter_charts.isolation),
     "slices": FigureKind("score by each parameter", parameter_charts.slices),
     "ranks": FigureKind("ranks by the two most important parameters", parameter_charts.ranks),
@@ -81,6 +82,7 @@ def _nothing_to_show(contents: StudyContents, kind: str) -> StudyError:
     needs = {
         "curves": "trials that report after each epoch",
         "goals": "a study with several goals",
+        "metrics": "finished trials with further metrics, which their parameters move",
         "evaluation": "the evaluation of a final model, or of the best trial",
         "audit": "an audit: tunewright audit STUDY",
         "workers": "trials whose start and duration are stored",

@@ -1,4 +1,4 @@
-"""Charts of what the parameters did: importances, scores by value, pairs, all at once."""
+"""Charts of what the parameters did: scores by value, pairs, all at once."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -27,29 +27,6 @@ ROWS = 1000
 VALUES = 20
 """Values of a choice that a chart shows at most, the best ones."""
 BLUE, RED = COLOURS[0], COLOURS[1]
-
-
-def importances(contents: StudyContents) -> list[Chart]:
-    """Show the share of each parameter in what sets the best trials apart."""
-    known = sorted(contents.overview.importances.items(), key=lambda item: item[1])[-20:]
-    if not known:
-        return []
-    names = [path for path, _ in known]
-    bars = Series("", [share for _, share in known], names, "bars", colour=BLUE, across=True)
-    return [
-        Chart(
-            "Importance of each parameter",
-            [bars],
-            ChartAxis("share, by PED-ANOVA"),
-            ChartAxis(categories=names),
-            note=" ".join(f"{note[0].upper()}{note[1:]}." for note in _notes(contents)),
-            height=max(220, 110 + 26 * len(known)),
-        )
-    ]
-
-
-def _notes(contents: StudyContents) -> Sequence[str]:
-    return [note.rstrip(".") for note in contents.overview.importance_notes if note]
 
 
 def slices(contents: StudyContents) -> list[Chart]:

@@ -49,13 +49,18 @@ PACKAGES = ("tunewright", "torch", "optuna", "timm", "numpy")
 
 
 def report_study(
-    view: StudyView, *, output: Path | None = None, figure: str | None = None
+    view: StudyView,
+    *,
+    output: Path | None = None,
+    figure: str | None = None,
+    importance: str = "ped-anova",
 ) -> ReportFile:
     """Write the report of a study, or one figure of it; nothing is written into the study itself.
 
     output: the file; None for `report.html` in the study's folder, or in the working folder for a
     study that was read from its database. figure: the kind of figure, see `reports.study.kinds`.
-    Raises UsageError for an unknown kind or suffix, NotWritten where the disk refuses the file.
+    importance: how importances are computed, see `StudyView.importances`. Raises UsageError for an
+    unknown kind, suffix or importance, NotWritten where the disk refuses the file.
     """
     name = view.record.name
     if output is None:
@@ -64,6 +69,8 @@ def report_study(
         output = Path(f"{safe}-{stem}")
         if view.folder is not None:
             output = view.folder.path / stem if figure else view.folder.report
+    if figure is None or figure in ("importances", "metrics"):
+        view = view.with_importances(method=importance)
     contents = study_contents(view, beside=output.parent)
     if figure is not None:
         write_figure(contents, figure, output)

@@ -20,6 +20,8 @@ from tunewright.runs.record import Direction, Goal
 from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.storage.bulk_read import BulkReadingStorage
 from tunewright.search.storage.database_errors import (
+    EXAMPLE,
+)
     lacking_tables,
     other_tables,
     storage_errors,

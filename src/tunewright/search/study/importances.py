@@ -4,11 +4,11 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
+from typing import Literal
 
 import numpy as np
 import optuna
 from optuna.exceptions import ExperimentalWarning
-from optuna.importance import PedAnovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from tunewright.analysis.findings.significance import Floats
@@ -28,7 +28,12 @@ from tunewright.analysis.shares.importances import (
     ParameterShare,
 )
 from tunewright.analysis.shares.interactions import MOST_ROWS, pair_shares
-from tunewright.analysis.shares.resampling import Branch, resamples_for, share_intervals
+from tunewright.analysis.shares.resampling import (
+    RESAMPLES,
+    Branch,
+    resamples_for,
+    share_intervals,
+)
 from tunewright.runs.record import Goal, StudyRecord
 from tunewright.search.study.importance.fanova import TREES, fanova_shares
 from tunewright.search.study.importance.grid_cells import regimes_of
@@ -40,8 +45,13 @@ CELLS = 250_000
 """Values of parameters that are looked at; a larger study is thinned to as many.
 
 Optuna's evaluator takes some five microseconds for each."""
+FEW_RESAMPLES = 100
+"""Resamples behind the intervals of further metrics."""
+OTHER_CELLS = 100_000
+"""Values of parameters that are looked at for further metrics, all together."""
 GOOD = 0.5
 """Share of the trials within which the importance among good ones is computed."""
+Detail = Literal["points", "intervals", "all"]
 
 
 @dataclass(frozen=True)
@@ -76,45 +86,40 @@ class ImportanceSource:
         return shares
 
     def importances(
-        self, goal: Goal | None = None, method: Method = "ped-anova", *, intervals: bool = True
+        self, goal: Goal | None = None, method: Method = "ped-anova", detail: Detail = "all"
     ) -> Importances:
         """Return the importance of each parameter for a metric.
 
         goal: None for the first goal. method: PED-ANOVA says which parameters set the best tenth
         of the trials apart from all (Watanabe et al. 2023); fANOVA, which ones explain the
         variance of all (Hutter et al. 2014). Pruned trials count with what their curves predict. A
-        conditional parameter is judged among the trials that have it. intervals: whether to
-        compute them, and the interactions of pairs.
+        conditional parameter is judged among the trials that have it. detail: `points` alone;
+        `intervals` as well, from fewer resamples; or `all`, with the importances among good trials
+        and the interactions of pairs.
         """
         first = goal is None or goal == self.record.goals[0]
         judged = self.judged if first else judge_trials(self.record, goal)
         groups = self._groups(judged)
+        trees: Mapping[str, Floats] = {}
         if first and method == "ped-anova":
-            shares, trees = self.shares, {}
+            shares = self.shares
         else:
             shares, trees = self._point(groups, method)
         used = judged.thin(self._most(judged))
-        rows = self._rows(groups, judged, shares)
-        resamples, ends = 0, {}
-        if intervals and shares:
-            resamples, ends = self._intervals(groups, used, shares, trees)
-        good: Mapping[str, float] = {}
-        if method == "ped-anova" and shares:
-            good = self._ped_anova(groups, GOOD)
-        rows = [
-            replace(
-                row,
-                low=ends.get(row.parameter, (None, None))[0],
-                high=ends.get(row.parameter, (None, None))[1],
-                among_good=good.get(row.parameter),
-            )
-            for row in rows
-        ]
         notes = importance_notes(self.record, shares, judged)
         if len(used.trials) < len(judged.trials):
             notes.append(
                 f"computed on {len(used.trials)} of {len(judged.trials)} trials, spread evenly"
             )
+        resamples, ends = 0, dict[str, Interval]()
+        if detail != "points" and shares:
+            most = RESAMPLES if detail == "all" else FEW_RESAMPLES
+            resamples, ends = self._intervals(groups, used, shares, trees, most)
+        if 0 < resamples < FEW_RESAMPLES and method == "ped-anova":
+            notes.append(f"the intervals are rough: {resamples} resamples, to save time")
+        good: Mapping[str, float] = {}
+        if detail == "all" and method == "ped-anova" and shares:
+            good = self._ped_anova(groups, GOOD)
         return Importances(
             metric=judged.goal.metric,
             direction=judged.goal.direction,
@@ -122,10 +127,33 @@ class ImportanceSource:
             finished=judged.finished,
             predicted=len(judged.predicted),
             resamples=resamples,
-            parameters=rows,
-            pairs=self._pairs(used, shares) if intervals and shares else (),
+            parameters=[
+                replace(row, low=low, high=high, among_good=good.get(row.parameter))
+                for row in self._rows(groups, judged, shares)
+                for low, high in [ends.get(row.parameter, (None, None))]
+            ],
+            pairs=self._pairs(used, shares) if detail == "all" and shares else (),
             notes=notes,
         )
+
+    def other_importances(self, metrics: Sequence[Goal]) -> tuple[list[Importances], list[str]]:
+        """Return importances with intervals for further metrics, and those that are left out.
+
+        By PED-ANOVA with fewer resamples, and without pairs; a metric is left out where all of them
+        would take more than some seconds. One for which nothing can be told is not returned.
+        """
+        found: list[Importances] = []
+        left_out: list[str] = []
+        spent = 0
+        for goal in metrics:
+            spent += sum(len(trial.parameters) for trial in self.judged.trials)
+            if spent > OTHER_CELLS and left_out + found:
+                left_out.append(goal.metric)
+                continue
+            one = self.importances(goal, detail="intervals")
+            if one.shares:
+                found.append(one)
+        return found, left_out
 
     def _most(self, judged: JudgedTrials) -> int:
         """Return how many trials are looked at."""
@@ -187,7 +215,8 @@ class ImportanceSource:
 
     def _ped_anova(self, groups: Sequence[_Group], region: float) -> dict[str, float]:
         """Return shares by PED-ANOVA among the best `region` of the trials of each group."""
-        evaluator = PedAnovaImportanceEvaluator(region_quantile=region)
+        # `optuna.importance` imports scikit-learn, which readers of a study can do without.
+        evaluator = optuna.importance.PedAnovaImportanceEvaluator(region_quantile=region)
         found: dict[str, float] = {}
         for group in groups:
             losses = _loss_by_number(group.judged)
@@ -199,7 +228,7 @@ class ImportanceSource:
                 warnings.filterwarnings("ignore", "PedAnovaImportanceEvaluator comp", UserWarning)
                 warnings.filterwarnings("ignore", "Some regimes for parameter", UserWarning)
                 warnings.filterwarnings("ignore", "Target and region quantiles", UserWarning)
-                found |= get_param_importances(
+                found |= optuna.importance.get_param_importances(
                     TrialsView(self._stored_of(group)),
                     evaluator=evaluator,
                     params=list(group.paths),
@@ -229,6 +258,7 @@ class ImportanceSource:
         judged: JudgedTrials,
         shares: Mapping[str, float],
         trees: Mapping[str, Floats],
+        most: int,
     ) -> tuple[int, dict[str, Interval]]:
         """Return how many resamples there are, and the interval of each share."""
         if trees:
@@ -238,7 +268,7 @@ class ImportanceSource:
             stored = self._stored_of(group)
             regimes = {path: regimes_of(path, stored) for path in group.paths}
             branches.append(Branch(np.array(group.rows), regimes))
-        resamples = resamples_for(len(judged.trials), len(shares))
+        resamples = min(most, resamples_for(len(judged.trials), len(shares)))
         return resamples, share_intervals(branches, *_losses(judged), resamples)
 
     def _pairs(self, judged: JudgedTrials, shares: Mapping[str, float]) -> Sequence[PairShare]:

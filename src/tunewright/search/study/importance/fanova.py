@@ -9,13 +9,13 @@ from collections.abc import Mapping, Sequence
 from copy import copy
 
 import numpy as np
+import optuna
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
     FloatDistribution,
     IntDistribution,
 )
-from optuna.importance import FanovaImportanceEvaluator, get_param_importances
 from optuna.trial import FrozenTrial
 
 from tunewright.analysis.findings.significance import Floats
@@ -46,14 +46,10 @@ def fanova_shares(
         one.distributions = domains
         one.params = {path: trial.params[path] for path in domains}
         narrowed.append(one)
-    evaluator = FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=0)
+    evaluator = optuna.importance.FanovaImportanceEvaluator(n_trees=TREES, max_depth=DEPTH, seed=0)
     try:
-        shares = get_param_importances(
-            TrialsView(narrowed),
-            evaluator=evaluator,
-            params=list(domains),
-            target=lambda trial: losses[trial.number],
-            normalize=False,
+        shares = evaluator.evaluate(
+            TrialsView(narrowed), list(domains), target=lambda trial: losses[trial.number]
         )
     except RuntimeError:  # Optuna's, for trees without any variance
         return {}, {}
@@ -61,7 +57,8 @@ def fanova_shares(
 
 
 def _of_trees(
-    evaluator: FanovaImportanceEvaluator, domains: Mapping[str, BaseDistribution]
+    evaluator: "optuna.importance.FanovaImportanceEvaluator",
+    domains: Mapping[str, BaseDistribution],
 ) -> dict[str, Floats]:
     """Return [trees] the share of each parameter; each tree has seen its own resample of trials."""
     forest = evaluator._evaluator

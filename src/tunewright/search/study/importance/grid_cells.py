@@ -3,6 +3,7 @@
 import math
 from collections import defaultdict
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 from optuna.distributions import (
@@ -41,7 +42,7 @@ def regimes_of(path: str, trials: Sequence[FrozenTrial]) -> list[Regime]:
     return found
 
 
-def _cells(domain: BaseDistribution, values: Sequence[object]) -> tuple[Cells, int]:
+def _cells(domain: BaseDistribution, values: Sequence[Any]) -> tuple[Cells, int]:
     """Return the cell of each value, and how many there are."""
     if isinstance(domain, CategoricalDistribution):
         places = [int(domain.to_internal_repr(value)) for value in values]
