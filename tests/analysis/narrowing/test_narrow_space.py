@@ -370,6 +370,15 @@ def test_the_gradient_of_the_process_is_right() -> None:
         assert gradient[place] == pytest.approx((high - low) / 2e-5, rel=1e-4, abs=1e-6)
 
 
+def test_distances_are_those_that_were_fitted() -> None:
+    rng = np.random.default_rng(2)
+    points = np.stack([rng.random(20), rng.integers(-1, 3, 20), rng.random(20)], axis=1)
+    is_choice = np.array([False, True, False])
+    process = fit(points, rng.standard_normal(20), is_choice, levels=3)
+    apart = differences(points[:5], points, is_choice).weighted(process.weights)
+    assert process.distances(points[:5], points) == pytest.approx(apart, abs=1e-6)
+
+
 def test_the_process_knows_what_it_has_seen() -> None:
     rng = np.random.default_rng(1)
     points = rng.random((60, 2))

@@ -92,7 +92,8 @@ def locate_optimum(record: StudyRecord, space: Space, seed: int = 0) -> OptimumL
     everything = replace(record, trials=(*trials, *candidates))
     table = tabulate(everything, space.parameters)
     points, is_choice = _coordinates(table)
-    process = fit(points[: len(trials)], quality, is_choice)
+    levels = max((len(column.levels) for column in table.columns.values()), default=0)
+    process = fit(points[: len(trials)], quality, is_choice, levels)
     drawn = process.draw(points[len(trials) :], FUNCTIONS, np.random.default_rng(seed))
     return OptimumLocation(table.columns, quality, trials, drawn, points, process)
 
