@@ -45,7 +45,7 @@ def narrow(
 
     A range keeps that of the best `keep` of the trials, and all else where the best point may lie:
     what a Gaussian process over all trials cannot exclude at 95 %, over all parameters together. A
-    choice is dropped where the process excludes it, at least three trials have it, and it is not
+    choice is dropped where the process excludes it, at least five trials have it, and it is not
     among the best. A range is made wider at an end at which the best trials lie and get better. A
     parameter that exists under a condition is judged among the trials that have it. Scale and steps
     of a domain stay, as do the rules between parameters.
