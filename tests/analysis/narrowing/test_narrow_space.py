@@ -257,6 +257,7 @@ def test_regions_lie_around_groups_of_good_trials() -> None:
     hills = ({"a": 0.2, "b": 0.2}, {"a": 0.8, "b": 0.7})
     assert [[box.contains(hill) for box in boxes].count(True) for hill in hills] == [1, 1]
     assert all("around trial" in one.header[0] for one in found.regions)
+    assert found.score == max(t.score or 0.0 for t in trials_of(space, two_hills, 120, 0.02))
 
 
 def test_fewer_regions_come_where_the_good_trials_lie_together() -> None:

@@ -61,7 +61,8 @@ class GaussianProcess:
         """Return the distances between points [rows, d] and [columns, d], in length scales."""
         a, b = self._embed(one), self._embed(other)
         squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
-        return np.sqrt(np.maximum(squares, 0.0))
+        apart: Floats = np.sqrt(np.maximum(squares, 0.0))
+        return apart
 
     def _embed(self, points: Floats) -> Floats:
         """Return points [rows, axes] whose straight distances are those of the process.
