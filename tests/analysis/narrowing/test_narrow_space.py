@@ -218,10 +218,9 @@ def test_noise_alone_cuts_nothing() -> None:
     assert kept == [False, False]
 
 
-def test_parameters_without_effect_are_locked_only_if_said() -> None:
-    trials = trials_of(SPACE, score_of, 200)
-    found = narrow(study(*trials), SPACE)
-    assert found.idle == ("idle",)
+def test_parameters_without_effect_are_locked_only_if_said(narrowed: Narrowing) -> None:
+    assert narrowed.idle == ("idle",)
+    trials = trials_of(SPACE, score_of)
     locked = narrow(study(*trials), SPACE, lock=True)
     only = by_path(locked)["idle"]
     best = study(*trials).best
