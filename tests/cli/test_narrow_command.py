@@ -29,9 +29,9 @@ WORDS = ("executor.type=inline", "training.epochs=1", "study.final=false", "stud
 
 @pytest.fixture(scope="module")
 def runs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a study `first` of 24 random trials."""
+    """A folder with a study `first` of 20 random trials."""
     folder = tmp_path_factory.mktemp("narrow")
-    given: dict[str, Any] = {"trials": 24, "sampler": "random", "pruner": "none"}
+    given: dict[str, Any] = {"trials": 20, "sampler": "random", "pruner": "none"}
     tunewright.tune("quadratic", *WORDS, space=SPACE, name="first", runs_dir=folder, **given)
     return folder
 

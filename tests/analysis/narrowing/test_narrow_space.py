@@ -218,10 +218,9 @@ def test_noise_alone_cuts_nothing() -> None:
     assert kept == [False, False]
 
 
-def test_parameters_without_effect_are_locked_only_if_said() -> None:
-    trials = trials_of(SPACE, score_of, 200)
-    found = narrow(study(*trials), SPACE)
-    assert found.idle == ("idle",)
+def test_parameters_without_effect_are_locked_only_if_said(narrowed: Narrowing) -> None:
+    assert narrowed.idle == ("idle",)
+    trials = trials_of(SPACE, score_of)
     locked = narrow(study(*trials), SPACE, lock=True)
     only = by_path(locked)["idle"]
     best = study(*trials).best
@@ -257,6 +256,7 @@ def test_regions_lie_around_groups_of_good_trials() -> None:
     hills = ({"a": 0.2, "b": 0.2}, {"a": 0.8, "b": 0.7})
     assert [[box.contains(hill) for box in boxes].count(True) for hill in hills] == [1, 1]
     assert all("around trial" in one.header[0] for one in found.regions)
+    assert found.score == max(t.score or 0.0 for t in trials_of(space, two_hills, 120, 0.02))
 
 
 def test_fewer_regions_come_where_the_good_trials_lie_together() -> None:
@@ -368,6 +368,15 @@ def test_the_gradient_of_the_process_is_right() -> None:
         step[place] = 1e-5
         high, low = (_loss(free + way * step, apart, values, 1.0)[0] for way in (1, -1))
         assert gradient[place] == pytest.approx((high - low) / 2e-5, rel=1e-4, abs=1e-6)
+
+
+def test_distances_are_those_that_were_fitted() -> None:
+    rng = np.random.default_rng(2)
+    points = np.stack([rng.random(20), rng.integers(-1, 3, 20), rng.random(20)], axis=1)
+    is_choice = np.array([False, True, False])
+    process = fit(points, rng.standard_normal(20), is_choice, levels=3)
+    apart = differences(points[:5], points, is_choice).weighted(process.weights)
+    assert process.distances(points[:5], points) == pytest.approx(apart, abs=1e-6)
 
 
 def test_the_process_knows_what_it_has_seen() -> None:

@@ -55,7 +55,7 @@ class Heard(StudyCallback):
 
 
 def staged(runs: Path, function: Any = bowl, **given: Any) -> TuneResult:
-    given = {"trials": 30, "stages": ALL, "name": "lt", **given}
+    given = {"trials": 20, "stages": ALL, "name": "lt", **given}
     return tunewright.tune(
         function, SPACE, "executor.type=inline", "study.report=false", runs_dir=runs, **given
     )
@@ -63,7 +63,7 @@ def staged(runs: Path, function: Any = bowl, **given: Any) -> TuneResult:
 
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, TuneResult, list[str]]:
-    """A study of 18 and 12 trials."""
+    """A study of 12 and 8 trials."""
     runs, heard = tmp_path_factory.mktemp("staged"), Heard()
     return runs, staged(runs, watch=heard), heard.notices
 
@@ -74,7 +74,7 @@ def test_the_second_search_is_a_study_in_the_narrowed_space(
     runs, result, _ = done
     first, second = result.stages
     assert [one.folder.path.name for one in result.stages] == ["lt", "lt-refine"]
-    assert [len(one.record.own) for one in result.stages] == [18, 12]
+    assert [len(one.record.own) for one in result.stages] == [12, 8]
     assert result.record.name == "lt-refine"
     assert first.record.best is not None
     assert second.record.best is not None
@@ -102,17 +102,17 @@ def test_each_stage_is_announced_with_its_folder(
 ) -> None:
     runs, _, notices = done
     text = "\n".join(notices)
-    assert "stages: 18 trials explore, as lt; 12 in the space that they leave" in text
-    assert f"stage explore: 18 trials in {runs / 'lt'}" in text
-    assert f"stage refine: 12 trials in {runs / 'lt-refine'}" in text
+    assert "stages: 12 trials explore, as lt; 8 in the space that they leave" in text
+    assert f"stage explore: 12 trials in {runs / 'lt'}" in text
+    assert f"stage refine: 8 trials in {runs / 'lt-refine'}" in text
     assert "fall" in text or "lie in it" in text
 
 
 def test_json_lists_the_stages(done: tuple[Path, TuneResult, list[str]]) -> None:
     found = to_json(done[1])
     assert [(one["study"], one["trials"]) for one in found["stages"]] == [
-        ("lt", 18),
-        ("lt-refine", 12),
+        ("lt", 12),
+        ("lt-refine", 8),
     ]
 
 
@@ -122,17 +122,19 @@ def test_the_same_call_again_runs_nothing_twice(
     runs, result, _ = done
     heard = Heard()
     again = staged(runs, watch=heard)
-    assert [len(one.record.own) for one in again.stages] == [18, 12]
+    assert [len(one.record.own) for one in again.stages] == [12, 8]
     assert again.record.best == result.record.best
     assert any("was narrowed before: going on with lt-refine" in text for text in heard.notices)
 
 
+@pytest.mark.slow
 def test_more_trials_go_to_the_second_search(tmp_path: Path) -> None:
     staged(tmp_path, trials=20)
     longer = staged(tmp_path, trials=24)
     assert [len(one.record.own) for one in longer.stages] == [12, 12]
 
 
+@pytest.mark.slow
 def test_regions_are_studies_of_their_own(tmp_path: Path) -> None:
     result = staged(tmp_path, hills, trials=50, regions=2)
     assert [one.record.name for one in result.stages] == ["lt", "lt-refine-1", "lt-refine-2"]
@@ -188,9 +190,9 @@ def test_a_plan_says_how_trials_are_split(tmp_path: Path) -> None:
 
 def test_scores_that_say_nothing_are_refined_in_the_same_space(tmp_path: Path) -> None:
     heard = Heard()
-    result = staged(tmp_path, lambda params, report: 1.0, trials=20, watch=heard)
-    assert any(text.startswith("refining in the same space: all 12") for text in heard.notices)
-    assert [len(one.record.own) for one in result.stages] == [12, 8]
+    result = staged(tmp_path, lambda params, report: 1.0, trials=16, watch=heard)
+    assert any(text.startswith("refining in the same space: all 10") for text in heard.notices)
+    assert [len(one.record.own) for one in result.stages] == [10, 6]
 
 
 def test_a_target_that_is_reached_ends_the_search(tmp_path: Path) -> None:

@@ -43,13 +43,14 @@ def differences(one: Floats, other: Floats, is_choice: np.ndarray) -> Difference
 class GaussianProcess:
     """A fitted process: Matérn 5/2 with a length scale for each dimension, and noise.
 
-    points: [rows, dimensions]. weights: [dimensions] 1 / length scale squared. signal, noise:
-    variances. factor: Cholesky factor of the rows' covariance. solved: the inverse of the
-    covariance times the values.
+    points: [rows, dimensions]. levels: the most values of a choice. weights: [dimensions] 1 /
+    length scale squared. signal, noise: variances. factor: Cholesky factor of the rows'
+    covariance. solved: the inverse of the covariance times the values.
     """
 
     points: Floats
     is_choice: np.ndarray
+    levels: int
     weights: Floats
     signal: float
     noise: float
@@ -58,7 +59,23 @@ class GaussianProcess:
 
     def distances(self, one: Floats, other: Floats) -> Floats:
         """Return the distances between points [rows, d] and [columns, d], in length scales."""
-        return differences(one, other, self.is_choice).weighted(self.weights)
+        a, b = self._embed(one), self._embed(other)
+        squares = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)[None, :] - 2.0 * a @ b.T
+        apart: Floats = np.sqrt(np.maximum(squares, 0.0))
+        return apart
+
+    def _embed(self, points: Floats) -> Floats:
+        """Return points [rows, axes] whose straight distances are those of the process.
+
+        A choice has an axis for each of its values: two of them are sqrt(2 * 0.5 w) = sqrt(w)
+        apart, as two numbers are that differ by 1.
+        """
+        levels = np.arange(-1, self.levels)
+        axes = [points[:, ~self.is_choice] * np.sqrt(self.weights[~self.is_choice])]
+        for place in np.flatnonzero(self.is_choice):
+            codes = points[:, place].astype(np.int64)  # -1 where it does not exist
+            axes.append(np.sqrt(0.5 * self.weights[place]) * (codes[:, None] == levels))
+        return np.concatenate(axes, axis=1)
 
     def draw(self, at: Floats, count: int, rng: np.random.Generator) -> Floats:
         """Return [count, points] functions without noise, drawn from the posterior at `at`."""
@@ -74,8 +91,10 @@ class GaussianProcess:
         return drawn
 
 
-def fit(points: Floats, values: Floats, is_choice: np.ndarray) -> GaussianProcess:
+def fit(points: Floats, values: Floats, is_choice: np.ndarray, levels: int = 0) -> GaussianProcess:
     """Return the most probable process for values [rows] of mean 0 and variance 1.
+
+    levels: the most values that a choice has.
 
     Length scales are expected to grow with the number of dimensions, so that a dimension counts
     only where the values say so. Sources: Rasmussen and Williams 2006, equations 2.25 and 5.9;
@@ -108,7 +127,7 @@ def fit(points: Floats, values: Floats, is_choice: np.ndarray) -> GaussianProces
     covariance[np.diag_indices(len(values))] += noise + JITTER
     factor = cholesky(covariance, lower=True, check_finite=False)
     solved = cho_solve((factor, True), values, check_finite=False)
-    return GaussianProcess(points, is_choice, weights, signal, noise, factor, solved)
+    return GaussianProcess(points, is_choice, levels, weights, signal, noise, factor, solved)
 
 
 def _loss(

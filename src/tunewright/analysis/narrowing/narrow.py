@@ -45,7 +45,7 @@ def narrow(
 
     A range keeps that of the best `keep` of the trials, and all else where the best point may lie:
     what a Gaussian process over all trials cannot exclude at 95 %, over all parameters together. A
-    choice is dropped where the process excludes it, at least three trials have it, and it is not
+    choice is dropped where the process excludes it, at least five trials have it, and it is not
     among the best. A range is made wider at an end at which the best trials lie and get better. A
     parameter that exists under a condition is judged among the trials that have it. Scale and steps
     of a domain stay, as do the rules between parameters.
@@ -80,18 +80,17 @@ def narrow(
     if not whole.is_smaller:
         notices.append("nothing can be cut yet: the trials do not exclude any part of the space")
     around = []
-    if regions > 1:
-        narrowed = read_specification(whole.specification, context.configuration)
-        for members in group_trials(location, keep, regions):
-            best = location.trials[members[0]]
-            own = region_parameters(location, narrowed, members)
-            found = _narrowed_space(specification, space, own, carried, best.parameters, sign)
-            about = f"around trial {best.number}: {trials(len(members))}, the best with"
-            around.append(replace(found, header=(f"{about} {figure(best.score)}",)))
-        if len(around) < regions:
-            notices.append(
-                f"{len(around)} region(s) in place of {regions}: the best trials lie close together"
-            )
+    for members in group_trials(location, keep, regions) if regions > 1 else ():
+        centre = location.trials[members[0]]
+        inside = read_specification(whole.specification, context.configuration)
+        own = region_parameters(location, inside, members)
+        found = _narrowed_space(specification, space, own, carried, centre.parameters, sign)
+        about = f"around trial {centre.number}: {trials(len(members))}, the best with"
+        around.append(replace(found, header=(f"{about} {figure(centre.score)}",)))
+    if len(around) < regions and regions > 1:
+        notices.append(
+            f"{len(around)} region(s) in place of {regions}: the best trials lie close together"
+        )
     header = (
         f"The space of {record.name!r} narrowed by {trials(len(carried))}, for {record.goal} "
         f"({record.direction}).",

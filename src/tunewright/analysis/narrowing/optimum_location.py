@@ -23,6 +23,8 @@ from tunewright.spaces.space import Space
 
 MOST_ROWS = 400
 """Trials that the process is fitted to at most: the best, and an even share of the others."""
+MOST_DIFFERENCES = 2e7
+"""Differences between pairs of trials, of all parameters, that are kept: 160 MB."""
 SPREAD_POINTS = 700
 """Points drawn from the whole space at which the process is looked at."""
 NEAR_POINTS = 500
@@ -81,7 +83,7 @@ def locate_optimum(record: StudyRecord, space: Space, seed: int = 0) -> OptimumL
     optimum; Thompson 1933.
     """
     ranked, quality = rank_quality(record)
-    kept = _thin(quality)
+    kept = _thin(quality, _most_rows(len(space.parameters)))
     trials, quality = [ranked[place] for place in kept], quality[kept]
     order = np.argsort(-quality, kind="stable")
     near = [trials[place].parameters for place in order[: max(8, len(order) // 10)]]
@@ -92,7 +94,8 @@ def locate_optimum(record: StudyRecord, space: Space, seed: int = 0) -> OptimumL
     everything = replace(record, trials=(*trials, *candidates))
     table = tabulate(everything, space.parameters)
     points, is_choice = _coordinates(table)
-    process = fit(points[: len(trials)], quality, is_choice)
+    levels = max((len(column.levels) for column in table.columns.values()), default=0)
+    process = fit(points[: len(trials)], quality, is_choice, levels)
     drawn = process.draw(points[len(trials) :], FUNCTIONS, np.random.default_rng(seed))
     return OptimumLocation(table.columns, quality, trials, drawn, points, process)
 
@@ -128,13 +131,18 @@ def rank_quality(record: StudyRecord) -> tuple[list[Trial], Floats]:
     return [everything[place] for place in ordered], standard[ordered]
 
 
-def _thin(quality: Floats) -> Codes:
-    """Return the places of at most MOST_ROWS trials, in order."""
-    if len(quality) <= MOST_ROWS:
+def _most_rows(parameters: int) -> int:
+    """Return how many trials the process is fitted to: fewer for very many parameters."""
+    return min(MOST_ROWS, int((MOST_DIFFERENCES / max(1, parameters)) ** 0.5))
+
+
+def _thin(quality: Floats, most: int) -> Codes:
+    """Return the places of at most `most` trials, in order."""
+    if len(quality) <= most:
         return np.arange(len(quality))
     order = np.argsort(-quality, kind="stable")
-    top, rest = order[: MOST_ROWS // 2], order[MOST_ROWS // 2 :]
-    even = rest[np.linspace(0, len(rest) - 1, MOST_ROWS - len(top)).astype(np.int64)]
+    top, rest = order[: most // 2], order[most // 2 :]
+    even = rest[np.linspace(0, len(rest) - 1, most - len(top)).astype(np.int64)]
     return np.sort(np.concatenate([top, even]))
 
 

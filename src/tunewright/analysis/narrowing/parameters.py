@@ -22,7 +22,7 @@ LEAST_CUT = 0.05
 """Part of a range that is worth cutting off."""
 FEWEST_TOP = 5
 """Trials of which the range is always kept, however small the share."""
-FEWEST_TRIED = 3
+FEWEST_TRIED = 5
 """Trials of a choice below which it stays: it was hardly tried."""
 
 
