@@ -166,6 +166,8 @@ def _search(
         max_failures=prepared.config.study.max_failures,
         target=prepared.config.study.target,
         audit_pruning=prepared.config.study.audit_pruning,
+        keep_weights=prepared.config.study.keep_weights,
+        keep_predictions_mib=prepared.config.study.keep_predictions_mib,
     )
 
 

@@ -1,6 +1,7 @@
 """The stages of a study: search at a cheap fidelity, then train the winner in full."""
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -10,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.config.compose import Composition
+from tunewright.errors import TunewrightError
 from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import describe_waits
 from tunewright.recipes.fidelity import check_single_run
@@ -26,10 +28,12 @@ from tunewright.search.forecast.budget import Budget, evaluate_within_budget, tr
 from tunewright.search.loop.lease import FolderLock, refuse_if_alive
 from tunewright.search.loop.run_loop import Ending
 from tunewright.search.prepare import (
+    PreparedStudy,
     prepare,
     refuse_leading_out,
 )
 from tunewright.search.reporting.keep_fresh import fresh_report
+from tunewright.search.reporting.trial_ensemble import describe_ensemble, measure_trial_ensemble
 from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
@@ -111,6 +115,7 @@ def tune(
             seconds = prepared.config.study.budget
             budget = None if seconds is None else Budget(seconds, began)
             record, ending = explore(recipe, composed, prepared, executor_share, watch, budget)
+            _measure_ensemble(prepared, record, watch)
             trained, evaluation = None, None
             if prepared.config.study.final and record.best is not None:  # even after a timeout
                 final = partial(train_winner, recipe, prepared, record, executor_share, watch)
@@ -129,6 +134,20 @@ def tune(
             return TuneResult(prepared.folder, record, ending, trained, evaluation)
     finally:
         lock.release()
+
+
+def _measure_ensemble(prepared: PreparedStudy, record: StudyRecord, watch: StudyCallback) -> None:
+    """Say what an ensemble of the trials gains; a failure costs this sentence alone."""
+    if not prepared.config.study.keep_predictions_mib:
+        return
+    try:
+        found = measure_trial_ensemble(prepared.folder, record, prepared.config.executor)
+    except TunewrightError as error:
+        watch.notice(f"no ensemble of the trials was measured: {error}")
+        return
+    if found is not None:
+        place = shlex.quote(str(prepared.folder.path))
+        watch.notice(f"{describe_ensemble(found)}; to make it: tunewright ensemble {place}")
 
 
 def train(

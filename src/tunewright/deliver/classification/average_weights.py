@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.classification.inference.ensemble_gain import measure_gain
 from tunewright.deliver.classification.ensemble_report import (
     MADE_OF,
     EnsembleOptions,
@@ -11,7 +12,6 @@ from tunewright.deliver.classification.ensemble_report import (
     describe_gain,
     made_of,
     measure_costs,
-    measure_gain,
     member_rows,
     open_validated,
 )

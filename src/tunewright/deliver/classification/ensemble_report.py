@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.classification.inference.ensemble_gain import score_of
 from tunewright.deliver.classification.check import exported_bytes
 from tunewright.deliver.classification.limits import INPUT, Limits
 from tunewright.deliver.classification.open_members import open_members
@@ -108,44 +109,6 @@ def member_rows(
         {"run": str(one.path), "accuracy": accuracy, "weight": weight}
         for one, accuracy, weight in zip(selection.members, right, weights, strict=True)
     ]
-
-
-def score_of(scores: Any, labels: Any) -> float:
-    """Return the accuracy of scores [N, C], or of several labels their mean average precision."""
-    from tunewright.classification.delivery.export import score
-
-    return score(scores, labels)
-
-
-def measure_label_gain(targets: Any, ours: Any, others: Any) -> dict[str, Any]:
-    """Measure how much higher the mean average precision of `ours` is, in pairs; all [N, C]."""
-    from tunewright.classification.metrics.multi_label import map_difference
-
-    truth = targets.bool().numpy()
-    return {
-        "metric": "map",
-        "pictures": len(targets),
-        "ensemble": score_of(ours, targets),
-        "single": score_of(others, targets),
-        **asdict(map_difference(truth, ours.numpy(), others.numpy())),
-    }
-
-
-def measure_gain(labels: Any, ours: Any, others: Any, counts: Any) -> dict[str, Any]:
-    """Measure how much more often `ours` is right than `others`, in pairs on the same rows."""
-    from tunewright.classification.metrics.intervals import bootstrap_differences, mcnemar
-
-    truth, mine, theirs = labels.numpy(), ours.numpy(), others.numpy()
-    gains = bootstrap_differences(truth, mine, theirs, counts)
-    test = mcnemar(truth, mine, theirs)
-    return {
-        "pictures": len(labels),
-        "ensemble": float((mine == truth).mean()),
-        "single": float((theirs == truth).mean()),
-        **asdict(gains["accuracy"]),
-        "macro_f1": asdict(gains["macro_f1"]),
-        "p_value": test.p_value,
-    }
 
 
 def measure_costs(

@@ -51,6 +51,7 @@ def write_study_page(contents: StudyContents, file: Path) -> None:
     sections = [
         _result(contents),
         *_chart_sections(contents),
+        *_ensemble(contents),
         *_failures(contents),
         _about(contents),
     ]
@@ -181,6 +182,41 @@ def model_section(evaluation: EvaluationFigures, panels: Sequence[Panel]) -> Pag
         panels=panels,
         links=evaluation.files,
     )
+
+
+def _ensemble(contents: StudyContents) -> list[PageSection]:
+    """Return the section about the best ensemble of the trials, beside the best of them."""
+    found = contents.ensemble
+    if found is None:
+        return []
+    gain, best, metric = found["gain"], found["best"], found["metric"]
+    interval = f"{gain['low']:+.4f} to {gain['high']:+.4f}"
+    rows = [
+        [f"best trial ({best['trial']} on all rows)", _figure(gain["single"]), ""],
+        [f"ensemble of {len(found['members'])} trials", _figure(gain["ensemble"]), ""],
+        ["difference", f"{gain['value']:+.4f}", interval],
+    ]
+    members = [
+        [one["name"], _figure(one["score"]), f"{one['weight']:.2f}"]
+        for one in sorted(found["members"], key=lambda one: -one["weight"])
+    ]
+    note = (
+        f"On {gain['pictures']} validation rows that chose neither the trial nor the weights "
+        f"(cross-fitted); the interval is paired. {' '.join(f'{n}.' for n in found['notes'])}"
+    )
+    verdict = (
+        "The ensemble is better." if gain["low"] > 0 else "Not told apart from the best trial."
+    )
+    return [
+        PageSection(
+            "Ensemble",
+            lead=verdict,
+            tables=[
+                Table("Ensemble and best trial", ("", metric, "95 % interval"), rows, note),
+                Table("Members", ("trial", metric, "weight"), members),
+            ],
+        )
+    ]
 
 
 def _failures(contents: StudyContents) -> list[PageSection]:

@@ -52,7 +52,8 @@ class StudyContents:
     domains: the parameters of the space as its file has them; empty for a study of another program.
     overview: with importances and findings. facts: names and values: versions, seeds, data, place.
     total: the trials that the study is to have. made: when, for people. audit: what full trainings
-    say about the search's fidelity.
+    say about the search's fidelity. ensemble: what one of the trials gains, see
+    `classification.inference.trial_ensemble.select_trials`.
     """
 
     record: StudyRecord
@@ -66,6 +67,7 @@ class StudyContents:
     total: int | None = None
     made: str = ""
     audit: FidelityAudit | None = None
+    ensemble: Mapping[str, Any] | None = None
 
     @cached_property
     def ranked_paths(self) -> list[str]:

@@ -47,7 +47,11 @@ from tunewright.search.transfer.trial_matching import differences
 
 Compose = Callable[[Trial], Composition]
 """Returns the configuration of a trial in full, with what was typed."""
-LEAVES_NOTHING = {"training.keep_last": 0, "training.keep_best": 0}
+LEAVES_NOTHING = {
+    "training.keep_last": 0,
+    "training.keep_best": 0,
+    "training.keep_predictions": False,
+}
 """An audit wants scores; its runs keep no weights once they have ended."""
 
 
@@ -71,8 +75,9 @@ class AuditPlan(Result):
     """What an audit would train.
 
     values: what its fidelity sets otherwise than the search, by path. trials: whose configurations
-    are trained, best first. done: those that were trained before. epochs: of each. seconds: the
-    least time that is left, from the epochs of the search's trials; None where that is not known.
+    are trained, best first. done: those that were trained before. epochs: of each, at most.
+    seconds: the time that is left with one at a time, if an epoch takes as long as in the search
+    and none is stopped early; None where that is not known.
     """
 
     study: str
@@ -208,7 +213,9 @@ def describe_plan(plan: AuditPlan) -> str:
     """Return a plan in words."""
     values = ", ".join(f"{path}={value}" for path, value in plan.values.items())
     done = f", {len(plan.done)} of them done" if plan.done else ""
-    time = "" if plan.seconds is None else f"; at least {duration(plan.seconds)} of training left"
+    time = ""
+    if plan.seconds is not None:
+        time = f"; about {duration(plan.seconds)} of training left, by the epochs of the search"
     return (
         f"audit: {len(plan.trials)} configurations (trial {', '.join(map(str, plan.trials))}"
         f"{done}) with {values}{time}"

@@ -24,7 +24,8 @@ class Search:
     runs of each trial; the first is the one that `configure` sets. last_step: epochs of the stage.
     total: trials in the study when it is finished, earlier sessions included. closing: the cost of
     the final stage. budget: of the whole call. patience, max_failures, target: see `early_end`.
-    audit_pruning: the share of the trials that run on although they would be pruned.
+    audit_pruning: the share of the trials that run on although they would be pruned. keep_weights,
+    keep_predictions_mib: what the best trials keep.
     """
 
     folder: StudyFolder
@@ -44,6 +45,8 @@ class Search:
     max_failures: int | None = None
     target: float | None = None
     audit_pruning: float = 0.0
+    keep_weights: int = 1
+    keep_predictions_mib: float = 0.0
 
     def runs(self, number: int, values: Mapping[str, Any]) -> list["TrialRun"]:
         """Return all runs of a trial, the first one first."""
