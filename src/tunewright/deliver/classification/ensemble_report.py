@@ -14,7 +14,9 @@ from tunewright.deliver.classification.views_gain import SCORES
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection
 from tunewright.result import Result
+from tunewright.runs.folder import StudyFolder
 from tunewright.runs.machine import temporary_folders
+from tunewright.search.reporting.trial_ensemble import MADE, store_ensemble
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
@@ -136,6 +138,39 @@ def measure_costs(
             "latency": taken.whole.p95_ms < limits.milliseconds,
         },
     }
+
+
+def write_made_ensemble(study: StudyFolder, made: EnsembleReport) -> None:
+    """Store what an ensemble of a study's runs gains, for the study's report."""
+
+    def row(member: Mapping[str, Any]) -> dict[str, Any]:
+        path, root = Path(member["run"]), study.path.resolve()
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        number = name.parts[1] if name.parts[0] == "trials" else ""
+        return {
+            "trial": int(number) if number.isdigit() else str(name),
+            "name": str(name),
+            "score": member["accuracy"],
+            "weight": member["weight"],
+            "has_weights": True,
+        }
+
+    rows = [row(member) for member in made.members]
+    best = max(rows, key=lambda one: float(one["score"]))
+    store_ensemble(
+        study,
+        {
+            "candidates": len(rows),
+            "metric": made.metric,
+            "best": {"trial": best["trial"], "score": best["score"]},
+            "members": [one for one in rows if one["weight"] > 0],
+            "score": made.accuracy,
+            "gain": dict(made.gain),
+            "notes": [],
+            "folder": str(made.folder),
+        },
+        MADE,
+    )
 
 
 def describe_gain(gain: Mapping[str, Any], weights: Sequence[float]) -> str:

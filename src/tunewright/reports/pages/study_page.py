@@ -1,5 +1,6 @@
 """The report of a study as one page."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from tunewright.reports.pages.page import (
     write_sections,
 )
 from tunewright.reports.study.audit_charts import COLUMNS, agreement_rows
-from tunewright.reports.study.contents import EvaluationFigures, StudyContents
+from tunewright.reports.study.contents import Command, EvaluationFigures, StudyContents
 from tunewright.reports.study.kinds import KINDS
 from tunewright.reports.study.parameter_charts import pair_map
 from tunewright.runs.quantities import duration
@@ -204,9 +205,8 @@ def _ensemble(contents: StudyContents) -> list[PageSection]:
         f"On {gain['pictures']} validation rows that chose neither the trial nor the weights "
         f"(cross-fitted); the interval is paired. {' '.join(f'{n}.' for n in found['notes'])}"
     )
-    verdict = (
-        "The ensemble is better." if gain["low"] > 0 else "Not told apart from the best trial."
-    )
+    better = gain["low"] > 0
+    verdict = "The ensemble is better." if better else "The best trial may do as well alone."
     return [
         PageSection(
             "Ensemble",
@@ -215,8 +215,24 @@ def _ensemble(contents: StudyContents) -> list[PageSection]:
                 Table("Ensemble and best trial", ("", metric, "95 % interval"), rows, note),
                 Table("Members", ("trial", metric, "weight"), members),
             ],
+            commands=[Command(*_next_of_ensemble(contents, found))],
         )
     ]
+
+
+def _next_of_ensemble(contents: StudyContents, found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what to do with an ensemble, and the command: make it, or predict with it."""
+    if found.get("folder"):
+        return "Predict with it:", f"tunewright predict {shlex.quote(found['folder'])} --data DIR"
+    study = dict(contents.facts).get("folder", contents.record.name)
+    lacking = sum(not one.get("has_weights") for one in found["members"])
+    purpose = "Make it:"
+    if lacking:
+        purpose = (
+            f"Make one of the trials that kept weights ({lacking} of these did not; "
+            "study.keep_weights keeps more):"
+        )
+    return purpose, f"tunewright ensemble {shlex.quote(study)}"
 
 
 def _failures(contents: StudyContents) -> list[PageSection]:

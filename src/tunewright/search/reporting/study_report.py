@@ -23,7 +23,7 @@ from tunewright.reports.study.kinds import write_figure
 from tunewright.runs.atomic import read_json, read_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.search.read_study import StudyView
-from tunewright.search.reporting.trial_ensemble import stored_ensemble
+from tunewright.search.reporting.trial_ensemble import MADE, stored_ensemble
 
 LOG_LINES = 12
 """Last lines of a failed trial's log on the page; the error stands there."""
@@ -77,7 +77,7 @@ def study_contents(view: StudyView, *, beside: Path | None = None) -> StudyConte
         total=(settings.get("study") or {}).get("trials"),
         made=time.strftime("Written on %Y-%m-%d at %H:%M."),
         audit=view.audit,
-        ensemble=stored_ensemble(folder),
+        ensemble=stored_ensemble(folder, MADE) or stored_ensemble(folder),
     )
 
 

@@ -1,5 +1,6 @@
 """The best ensemble of a study's trials, from their kept predictions, in the study's folder."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from tunewright.classification.inference.trial_ensemble import PredictedRun, select_trials
@@ -7,11 +8,14 @@ from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import TunewrightError
 from tunewright.executors.resources import threads_each
 from tunewright.executors.subprocess_call import call
+from tunewright.result import to_json
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord
+from tunewright.search.read_study import read_study
 
-FILE = "trial_ensemble.json"
+FILE, MADE = "trial_ensemble.json", "made_ensemble.json"
+"""What an ensemble of all trials with predictions gains, and one that was made of a study."""
 
 
 def candidates(folder: StudyFolder, record: StudyRecord) -> list[PredictedRun]:
@@ -25,6 +29,28 @@ def candidates(folder: StudyFolder, record: StudyRecord) -> list[PredictedRun]:
             seed = run.path.name.removeprefix("seed-") if run.path.name.startswith("seed") else ""
             found.append(PredictedRun(trial.number, run.predictions, seed))
     return found
+
+
+def predicted_runs(folder: StudyFolder) -> list[PredictedRun]:
+    """Return the runs that kept predictions, best first; none of a study that cannot be read."""
+    try:
+        return candidates(folder, read_study(str(folder.path)).record)
+    except TunewrightError:
+        return []
+
+
+def without_weights(folder: StudyFolder) -> list[str]:
+    """Return a note on members of the best ensemble of the trials that kept no weights."""
+    members = (stored_ensemble(folder) or {"members": []})["members"]
+    lacking = dict.fromkeys(
+        str(one["trial"]) for one in members if not one.get("has_weights", True)
+    )
+    if not lacking:
+        return []
+    return [
+        f"trial {', '.join(lacking)} would be in the best ensemble of the trials' predictions and "
+        f"kept no weights: a search with study.keep_weights={max(2, len(members))} keeps more"
+    ]
 
 
 def measure_trial_ensemble(
@@ -45,16 +71,21 @@ def measure_trial_ensemble(
     for member in found["members"]:
         weights = folder.trial(member["trial"]).checkpoints / "best.safetensors"
         member["has_weights"] = weights.exists()
-    write_json(folder.path / FILE, found)
+    store_ensemble(folder, found)
     return dict(found)
 
 
-def stored_ensemble(folder: StudyFolder | None) -> dict[str, Any] | None:
-    """Return what `measure_trial_ensemble` stored; None where there is nothing that can be read."""
+def store_ensemble(folder: StudyFolder, found: Mapping[str, Any], name: str = FILE) -> None:
+    """Store what an ensemble of trials gains; see `select_trials`."""
+    write_json(folder.path / name, to_json(found))
+
+
+def stored_ensemble(folder: StudyFolder | None, name: str = FILE) -> dict[str, Any] | None:
+    """Return what `store_ensemble` stored; None where there is nothing that can be read."""
     if folder is None:
         return None
     try:
-        found = read_json(folder.path / FILE)
+        found = read_json(folder.path / name)
     except TunewrightError:
         return None
     if found is None or not isinstance(found.get("gain"), dict):
