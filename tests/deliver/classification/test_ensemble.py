@@ -144,10 +144,10 @@ def test_a_study_stands_for_its_trials_which_are_selected_greedily(runs, study):
 def test_members_without_weights_are_named(runs, study):
     member = {"trial": 3, "name": "trial 3", "score": 0.9, "weight": 1.0, "has_weights": False}
     gain = dict.fromkeys(("value", "low", "high", "ensemble", "single", "pictures"), 1)
-    store_ensemble(study, {"gain": gain, "best": member, "members": [member]})
+    store_ensemble(study, {"gain": gain, "best": member, "members": [member], "candidates": 4})
     [note] = joined(runs, "st").notes
     assert note.startswith("trial 3 would be in the best ensemble")
-    assert "study.keep_weights=2" in note
+    assert "study.keep_weights=4" in note
 
 
 def test_a_study_with_one_trials_weights_says_what_to_set(runs, study):

@@ -1,9 +1,15 @@
 """Which trials keep their validation predictions, within a bound on disk."""
 
+import pytest
+
+from tunewright.config.compose import compose
+from tunewright.errors import ConfigError
+from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.loop.best_checkpoint import BestWeights
 from tunewright.search.loop.kept_predictions import KeptPredictions
+from tunewright.search.prepare import prepare
 
 NOTHING = StudyRecord("s", "longtail", "a", "max", ())
 MIB = 2**20
@@ -75,3 +81,18 @@ def test_several_trials_may_keep_their_weights(tmp_path):
     left = [n for n in range(4) if folder.trial(n).checkpoints.exists()]
     assert left == [1, 3]
     assert found.best.number == 1
+
+
+@pytest.mark.parametrize(("asked", "kept"), [("5", True), ("0", False)])
+def test_trials_are_told_to_keep_them(tmp_path, asked, kept):
+    recipe = find_recipe("longtail")
+    composed = compose(recipe, [f"study.keep_predictions_mib={asked}"])
+    prepared = prepare(recipe, composed, given=None, runs=tmp_path)
+    assert prepared.explore["training"]["keep_predictions"] is kept
+
+
+def test_a_recipe_without_a_classifier_says_so(tmp_path):
+    recipe = find_recipe("pairs")
+    composed = compose(recipe, ["study.keep_predictions_mib=5"])
+    with pytest.raises(ConfigError, match="pairs has no classifier"):
+        prepare(recipe, composed, given=None, runs=tmp_path)

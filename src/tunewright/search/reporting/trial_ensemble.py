@@ -41,15 +41,16 @@ def predicted_runs(folder: StudyFolder) -> list[PredictedRun]:
 
 def without_weights(folder: StudyFolder) -> list[str]:
     """Return a note on members of the best ensemble of the trials that kept no weights."""
-    members = (stored_ensemble(folder) or {"members": []})["members"]
+    found = stored_ensemble(folder) or {"members": [], "candidates": 0}
     lacking = dict.fromkeys(
-        str(one["trial"]) for one in members if not one.get("has_weights", True)
+        str(one["trial"]) for one in found["members"] if not one.get("has_weights", True)
     )
     if not lacking:
         return []
     return [
         f"trial {', '.join(lacking)} would be in the best ensemble of the trials' predictions and "
-        f"kept no weights: a search with study.keep_weights={max(2, len(members))} keeps more"
+        f"kept no weights: a search with study.keep_weights={found['candidates']} keeps those of "
+        "all candidates"
     ]
 
 
