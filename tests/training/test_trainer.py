@@ -11,6 +11,7 @@ from typing import Any, Literal
 import pytest
 import torch
 from practice.blobs.setup import BlobsMetrics, BlobsTask, make_setup
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from torch.nn import functional as F
 from torch.optim.optimizer import register_optimizer_step_pre_hook
@@ -71,6 +72,29 @@ class Run:
     @property
     def curve(self) -> list[Mapping[str, float]]:
         return [report.metrics for report in read_progress(self.folder.progress)]
+
+
+class Keeps(BlobsMetrics):
+    """Keeps the accuracy of its pass."""
+
+    def predictions_to_keep(self) -> dict[str, Tensor]:
+        return {"accuracy": torch.tensor(self.compute()["accuracy"])}
+
+
+@pytest.mark.parametrize("ask", [None, ("pause", 3)])
+def test_the_best_epochs_predictions_are_kept_where_asked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ask: tuple[str, int] | None
+) -> None:
+    monkeypatch.setattr(BlobsTask, "metrics", lambda self: Keeps())
+    run = Run(tmp_path, EVERY_EPOCH, "training.epochs=6", "training.keep_predictions=true")
+    if ask is not None:
+        run.attempt(ask=ask)
+    outcome = run.attempt()
+    kept = load_file(run.folder.predictions)
+    assert float(kept["accuracy"]) == pytest.approx(outcome.metrics["val_accuracy"])
+    other = Run(tmp_path / "other", "training.epochs=1")
+    other.attempt()
+    assert not other.folder.predictions.exists()
 
 
 def differing(one: Any, other: Any, path: str = "") -> list[str]:

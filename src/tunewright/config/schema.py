@@ -66,8 +66,9 @@ class TrainingConfig(Section):
     least time between two resumable checkpoints; a killed run computes at most this much again,
     plus the epoch it was in. keep_last: states kept after the end, of the last epochs where more
     than 1 (0 = only while it runs, `all` = of every epoch). keep_best: best weights that are kept
-    (0 = none, `all` = of every epoch). latency: measure the prediction time of one row at the end;
-    set by studies that ask for it.
+    (0 = none, `all` = of every epoch). keep_predictions: keep what the best epoch predicted for the
+    validation set, in `validation_predictions.safetensors` (recipes that classify). latency:
+    measure the prediction time of one row at the end; set by studies that ask for it.
     """
 
     epochs: Count = 50
@@ -82,6 +83,7 @@ class TrainingConfig(Section):
     min_delta: NotNegative = 0.0
     keep_last: Kept = 1
     keep_best: Kept = 1
+    keep_predictions: bool = False
     checkpoint_seconds: NotNegative = 10.0
     latency: bool = False
 

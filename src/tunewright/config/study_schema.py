@@ -235,6 +235,10 @@ class StudyConfig(Section):
     failures in a row; null ends it where the first five trials fail for one reason. retry_failed:
     run failed trials again: true for all of them, or a cause such as `killed`, or words of the
     reason. report: write `report.html` into the study's folder, while it runs and at its end.
+    keep_weights: best trials that keep their weights, so that an ensemble can be made of them.
+    keep_predictions_mib: MiB of validation predictions that finished trials may keep in all, the
+    least promising lose them first (0 = none are kept; recipes that classify); they say what an
+    ensemble of trials would gain.
     audit_pruning: share of the trials that the pruner would stop and that run on all the same,
     chosen at random, so that `analyze` can say how many winners it stops. paused_gib: disk for the
     states of trials that `study.sampler.type=curves` has paused (null = a quarter of what is
@@ -263,6 +267,8 @@ class StudyConfig(Section):
     paused_gib: NotNegative | None = None
     replicate: Annotated[float, Field(ge=0.0, lt=1.0)] = 0.15
     prefer: Literal["latency_ms", "size_mib", "seconds"] | None = None
+    keep_weights: Count = 1
+    keep_predictions_mib: NotNegative = 0.0
     seed: int = 0
     seeds: Count = 1
     constraints: Annotated[tuple[str, ...], Field(strict=False), AfterValidator(distinct)] = ()

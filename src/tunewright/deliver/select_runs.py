@@ -89,13 +89,18 @@ def newest(runs: Path) -> RunSelection:
 
 def of_study(path: Path, runs: Path) -> list[RunFolder] | None:
     """Return every run of a study that has weights, seeds included; None for what is no study."""
-    for place in places(path, runs):
-        study = StudyFolder(place)
-        if study.settings.exists() or study.trials.is_dir():
-            folders = [RunFolder(trial) for trial in sorted(study.trials.glob("*"))]
-            every = [run for folder in [*folders, study.final] for run in folder.with_seeds()]
-            return [run for run in every if (run.checkpoints / "best.safetensors").exists()]
-    return None
+    study = study_of(path, runs)
+    if study is None:
+        return None
+    folders = [RunFolder(trial) for trial in sorted(study.trials.glob("*"))]
+    every = [run for folder in [*folders, study.final] for run in folder.with_seeds()]
+    return [run for run in every if (run.checkpoints / "best.safetensors").exists()]
+
+
+def study_of(path: Path, runs: Path) -> StudyFolder | None:
+    """Return the study that a path, or a name in `runs`, stands for; None for what is no study."""
+    found = map(StudyFolder, places(path, runs))
+    return next((s for s in found if s.settings.exists() or s.trials.is_dir()), None)
 
 
 def member(folder: RunFolder) -> Member:

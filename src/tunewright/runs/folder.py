@@ -56,6 +56,11 @@ class RunFolder:
         return self.path / "checkpoints"
 
     @property
+    def predictions(self) -> Path:
+        """What was predicted for the validation set, where `training.keep_predictions` asks."""
+        return self.path / "validation_predictions.safetensors"
+
+    @property
     def outcome(self) -> Path:
         """Written last: while it is absent, the attempt has not ended."""
         return self.path / "outcome.json"

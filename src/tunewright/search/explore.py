@@ -233,6 +233,8 @@ def _search(
         target=prepared.config.study.target,
         audit_pruning=prepared.config.study.audit_pruning,
         paused_gib=prepared.config.study.paused_gib,
+        keep_weights=prepared.config.study.keep_weights,
+        keep_predictions_mib=prepared.config.study.keep_predictions_mib,
     )
 
 

@@ -14,6 +14,7 @@ from tunewright.config.schema import OF_STUDIES, RunConfig
 from tunewright.config.tree import Tree, flatten, get
 from tunewright.config.typed import SEARCH_SEED, TypedSources
 from tunewright.errors import ConfigError, StudyError, UsageError, shorten
+from tunewright.recipes.capabilities import find_capability
 from tunewright.recipes.fidelity import check_before_training, convert_space
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
@@ -97,6 +98,9 @@ def prepare(
     _check_preference(config)
     if any(limit.metric == "latency_ms" for limit in limits):
         explore, config = with_values(explore, {"training.latency": True}, recipe.config)
+    if study.keep_predictions_mib:
+        find_capability(recipe, "classifier")
+        explore, config = with_values(explore, {"training.keep_predictions": True}, recipe.config)
     notices = [*composed.notices, *outweighed_notices(composed)]
     if study.sampler.type == "curves" and (why := why_not_curves(config, [first, *others])):
         notices.append(f"{why}: the sampler is tpe here")

@@ -1,6 +1,7 @@
 """The stages of a study: search at a cheap fidelity, then train the winner in full."""
 
 import os
+import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
@@ -11,6 +12,7 @@ from typing import Any
 
 from tunewright.analysis.winner.replication import Replication
 from tunewright.config.compose import Composition
+from tunewright.errors import TunewrightError
 from tunewright.executors.resources import share
 from tunewright.executors.thread_waits import describe_waits
 from tunewright.recipes.fidelity import check_single_run
@@ -32,6 +34,7 @@ from tunewright.search.prepare import PreparedStudy, prepare, refuse_leading_out
 from tunewright.search.read_study import read_study
 from tunewright.search.reporting.keep_fresh import fresh_report
 from tunewright.search.reporting.study_report import report_study
+from tunewright.search.reporting.trial_ensemble import describe_ensemble, measure_trial_ensemble
 from tunewright.search.results import winner_folder
 from tunewright.search.stage_lengths import long_warmup_notices, plan_lines
 from tunewright.search.storage.database import silence_optuna, stored_lease
@@ -203,6 +206,7 @@ def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> 
                 during.enter_context(fresh_report(prepared.folder, prepared.url, watch.notice))
             budget = None if study.budget is None else Budget(study.budget, search.began)
             found = explore(recipe, composed, prepared, executor_share, watch, budget)
+            _measure_ensemble(prepared, found.record, watch)
             trained, evaluation = None, None
             record = found.record
             if study.trains_winner and record.best is not None:  # even after a timeout
@@ -236,6 +240,20 @@ def _why_without_weights(record: StudyRecord) -> str:
     if record.winner is not None and record.winner.imported_from:
         return "ran in another study"
     return "was beaten in the search and won by replicates of an earlier call"
+
+
+def _measure_ensemble(prepared: PreparedStudy, record: StudyRecord, watch: StudyCallback) -> None:
+    """Say what an ensemble of the trials gains; a failure costs this sentence alone."""
+    if not prepared.config.study.keep_predictions_mib:
+        return
+    try:
+        found = measure_trial_ensemble(prepared.folder, record, prepared.config.executor)
+    except TunewrightError as error:
+        watch.notice(f"no ensemble of the trials was measured: {error}")
+        return
+    if found is not None:
+        place = shlex.quote(str(prepared.folder.path))
+        watch.notice(f"{describe_ensemble(found)}; to make it: tunewright ensemble {place}")
 
 
 def train(

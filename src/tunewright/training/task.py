@@ -52,6 +52,13 @@ class Metrics(Protocol):
         """
         return None
 
+    def predictions_to_keep(self) -> Arrays:
+        """Return what `training.keep_predictions` stores of the pass, on the CPU; empty for none.
+
+        Called after `compute`, for the best epoch.
+        """
+        return {}
+
 
 @dataclass(frozen=True)
 class Clock:

@@ -31,6 +31,7 @@ from tunewright.training.randomness import seed_all
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor, warmup_notices
 from tunewright.training.state.checkpoint_state import CheckpointParts, resume
+from tunewright.training.state.kept_predictions import write_predictions
 from tunewright.training.state.train_state import TrainState
 from tunewright.training.step import (
     MixedPrecision,
@@ -84,6 +85,7 @@ class _Run:
         self, setup: Setup, plan: TrainingPlan, report: Reporter, folder: RunFolder
     ) -> None:
         self.setup, self.task, self.report = setup, setup.task, report
+        self.folder = folder
         self.plan, self.training = plan, plan.config.training
         self.accelerator = Accelerator(
             cpu=not torch.cuda.is_available(), mixed_precision=plan.precision
@@ -128,6 +130,7 @@ class _Run:
         self.lr = 0.0  # of the last step, before the `lr_scale` of groups
         self.data_wait = 0.0  # share of the last epoch's training
         self._best_pass: Metrics | None = None  # whose interval is not yet computed
+        self._unwritten: Metrics | None = None  # the best pass, where its predictions are kept
 
     def outcome(self) -> Outcome:
         seed_all(self.plan.config.seed)
@@ -228,11 +231,14 @@ class _Run:
         score = score_of(scores, self.plan.metric, when=f"after epoch {self.state.epoch}")
         if self.state.record(score, scores, self.plan.direction, self.training.min_delta):
             self._best_pass = metrics
+            self._unwritten = metrics if self.training.keep_predictions else None
         self.checkpoints.offer(
             self.state.epoch, score, scores, lambda: self._best_model.state_dict()
         )
 
     def _end(self, request: EndRequest | None) -> Outcome:
+        if request is None:
+            self._write_predictions()
         end = {None: "done", "pause": "paused", "prune": "pruned", "cancel": "failed"}[
             request.kind if request else None
         ]
@@ -276,7 +282,13 @@ class _Run:
         """The model that is evaluated and kept: the average of weights if there is one."""
         return self.average.module if self.average is not None else self.model
 
+    def _write_predictions(self) -> None:
+        if self._unwritten is not None:
+            write_predictions(self.folder, self._unwritten)
+            self._unwritten = None
+
     def _checkpoint(self) -> State:
+        self._write_predictions()
         return self.parts.save(lambda: replace(self.state, best_interval=self._best_interval()))
 
 

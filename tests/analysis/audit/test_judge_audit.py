@@ -9,11 +9,10 @@ import pytest
 
 from tunewright.analysis.audit.epoch_agreement import first_good_epoch, measure_epochs
 from tunewright.analysis.audit.judge import (
-    AuditedRun,
-    FidelityLevel,
     judge_audit,
     judge_curves,
 )
+from tunewright.analysis.audit.levels import AuditedRun, FidelityLevel
 from tunewright.runs.record import Goal, StudyRecord, Trial
 
 
@@ -49,7 +48,7 @@ def test_a_ranking_turned_round(direction):
     [search] = found.levels
     assert search.agreement.tau.value == -1.0
     assert search.agreement.regret.value == pytest.approx(0.7)
-    assert "more than noise" in found.advice[0]
+    assert "is noise is not known" in found.advice[0]
 
 
 def test_pruned_trials_rank_below_finished_ones():
@@ -66,7 +65,8 @@ def test_seeds_are_the_noise():
     full = level([0.1, 0.2, 0.3, 0.4, 0.5])
     seeds = [{"1": run.score - 0.03, "2": run.score + 0.03} for run in full.runs]
     runs = tuple(replace(run, seeds=one) for run, one in zip(full.runs, seeds, strict=True))
-    found = judge_audit(record([1, 2, 3, 5, 4]), [replace(full, runs=runs)])
+    found = judge_audit(record([5, 4, 3, 2, 1]), [replace(full, runs=runs)])
+    assert "more than noise" in found.advice[0]
     assert found.tolerance == pytest.approx(0.03 * math.sqrt(2))
     assert "seeds of the audited runs" in found.source
     # Without seeds the interval of the best score tells how sure it is.

@@ -17,7 +17,8 @@ from tunewright.classification.inference.cached_logits import validation_labels,
 from tunewright.classification.inference.ensemble import blend
 from tunewright.errors import DataError, UsageError
 from tunewright.runs.atomic import read_json
-from tunewright.runs.folder import RunFolder
+from tunewright.runs.folder import RunFolder, StudyFolder
+from tunewright.search.reporting.trial_ensemble import MADE, store_ensemble, stored_ensemble
 
 
 def quiet(_what: str, _done: int, _total: int) -> None:
@@ -115,6 +116,48 @@ def test_runs_of_other_classes_are_refused(runs, tmp_path):
     made_run(runs / "sides", tmp_path / "sides", steps=1)
     with pytest.raises(DataError, match="do not have the same classes"):
         joined(runs, "run1", "sides")
+
+
+@pytest.fixture
+def study(runs) -> StudyFolder:
+    """Three trials that kept weights, and a fourth that did not."""
+    folder = StudyFolder(runs / "st")
+    for number, name in enumerate(("run1", "run2", "run3", "run1")):
+        shutil.copytree(runs / name, folder.trial(number).path)
+    shutil.rmtree(folder.trial(3).checkpoints)
+    return folder
+
+
+def test_a_study_stands_for_its_trials_which_are_selected_greedily(runs, study):
+    found = joined(runs, "st")
+    assert found.method == "greedy"
+    assert found.weights == joined(runs, "run1", "run2", "run3", method="greedy", name="g").weights
+    assert all(name.startswith("../st/trials/0000") for name in found.runs)
+    shown = stored_ensemble(study, MADE)
+    assert shown["folder"] == str(runs / "ensemble")
+    assert {one["trial"] for one in shown["members"]} <= {0, 1, 2}
+    assert shown["gain"]["value"] == found.gain["value"]
+    # With other runs beside it nobody asked for a selection.
+    assert joined(runs, "st", "run1", name="m").method == "mean"
+
+
+def test_members_without_weights_are_named(runs, study):
+    member = {"trial": 3, "name": "trial 3", "score": 0.9, "weight": 1.0, "has_weights": False}
+    gain = dict.fromkeys(("value", "low", "high", "ensemble", "single", "pictures"), 1)
+    store_ensemble(study, {"gain": gain, "best": member, "members": [member], "candidates": 4})
+    [note] = joined(runs, "st").notes
+    assert note.startswith("trial 3 would be in the best ensemble")
+    assert "study.keep_weights=4" in note
+
+
+def test_a_study_with_one_trials_weights_says_what_to_set(runs, study):
+    for number in (1, 2):
+        shutil.rmtree(study.trial(number).checkpoints)
+    with pytest.raises(DataError, match="1 run") as error:
+        joined(runs, "st")
+    assert "study.keep_weights=8" in error.value.remedy
+    assert "tunewright train" in error.value.remedy
+    assert "--trial 0" in error.value.remedy
 
 
 def test_runs_of_another_split_are_refused(runs, place):

@@ -27,3 +27,35 @@ def test_a_gain_and_its_interval_have_one_direction(tmp_path, direction, way):
     card = re.search(r"gain over the defaults</span><b>(.*?)</b><span[^>]*>(.*?)</span>", text)
     assert card[1] == f"0.2 {way}"
     assert card[2].startswith(f"95 % interval 0.129 to 0.271 {way};")
+
+
+@pytest.mark.parametrize(
+    ("low", "lead"), [(0.01, "The ensemble is better."), (-0.01, "may do as well")]
+)
+def test_the_best_ensemble_stands_beside_the_best_trial(tmp_path, low, lead):
+    record = StudyRecord(
+        "study", "longtail", "val_accuracy", "max", (Trial(0, "done", {"x": 0}, 0.7, {}),)
+    )
+    member = {"trial": 0, "name": "trial <0>", "score": 0.7, "weight": 1.0, "has_weights": False}
+    found = {
+        "best": member,
+        "candidates": 4,
+        "members": [member],
+        "metric": "accuracy",
+        "notes": ["trial 2 is left out: damaged"],
+        "gain": {"value": 0.02, "low": low, "high": 0.03, "ensemble": 0.72, "single": 0.7,
+                 "pictures": 99},
+    }  # fmt: skip
+    contents = StudyContents(record, overview(record, {}, top=1), ensemble=found)
+    write_study_page(contents, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text()
+    for words in (
+        lead,
+        "+0.0200",
+        f"{low:+.4f} to +0.0300",
+        "trial &lt;0&gt;",
+        "left out: damaged",
+    ):
+        assert words in text
+    assert "tunewright ensemble study" in text
+    assert "1 of these did not" in text

@@ -64,7 +64,7 @@ class TestAudited:
         assert search.agreement.tau.value == -1.0
         assert search.agreement.regret.value > 0.2
         assert found.full == FULL
-        assert "more than noise" in found.advice[0]
+        assert "is noise is not known" in found.advice[0]
 
     def test_the_epochs_of_the_full_runs_are_compared(self, runs):
         _, found = runs

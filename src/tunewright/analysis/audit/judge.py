@@ -2,89 +2,18 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from statistics import NormalDist, median, stdev
 from typing import Any
 
-from tunewright.analysis.audit.agreement import FEWEST, Agreement, measure_agreement
-from tunewright.analysis.audit.epoch_agreement import (
-    GOOD_TAU,
-    EpochAgreement,
-    first_good_epoch,
-    first_harmless_epoch,
-    measure_epochs,
-)
+from tunewright.analysis.audit.advice import cheapest_advice, epoch_advice, level_advice
+from tunewright.analysis.audit.agreement import FEWEST, measure_agreement
+from tunewright.analysis.audit.epoch_agreement import EpochAgreement, measure_epochs
+from tunewright.analysis.audit.levels import SEARCH, AuditedRun, FidelityLevel, LevelAgreement
 from tunewright.analysis.findings.trial_table import is_ranked, order_ended
 from tunewright.analysis.score_intervals import LEVEL
 from tunewright.result import Result
 from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
-
-SEARCH = "the search"
-EPOCHS = "training.epochs"
-
-
-@dataclass(frozen=True)
-class AuditedRun:
-    """A configuration trained at one level; several seeds are one run.
-
-    score: None for a run that failed, of which `reason` says why. curve: the goal by epoch, of the
-    first seed. seeds: the score by seed, where there are several. interval: of the score.
-    """
-
-    trial: int
-    score: float | None
-    curve: Mapping[int, float] = field(default_factory=dict)
-    seconds: float = 0.0
-    seeds: Mapping[str, float] = field(default_factory=dict)
-    interval: tuple[float, float] | None = None
-    reason: str = ""
-
-
-@dataclass(frozen=True)
-class FidelityLevel:
-    """Configurations trained at one fidelity. values: what it sets otherwise than the search."""
-
-    values: Mapping[str, Any]
-    runs: Sequence[AuditedRun]
-
-    @property
-    def name(self) -> str:
-        """The values as they are typed."""
-        return " ".join(f"{path}={value}" for path, value in self.values.items())
-
-    @property
-    def scores(self) -> dict[int, float]:
-        """The finite scores by trial."""
-        known = {run.trial: run.score for run in self.runs}
-        return {n: s for n, s in known.items() if s is not None and math.isfinite(s)}
-
-    @property
-    def seconds(self) -> float:
-        """The median time of a run that has a score; 0 where none has."""
-        known = self.scores
-        return median([run.seconds for run in self.runs if run.trial in known] or [0.0])
-
-    def is_fuller(self, other: "FidelityLevel") -> bool:
-        """Return whether its runs are longer: by epochs where they differ in these, else by time.
-
-        Times are of a machine that may have done other things.
-        """
-        one, two = ({k: v for k, v in x.values.items() if k != EPOCHS} for x in (self, other))
-        if one == two and EPOCHS in self.values and EPOCHS in other.values:
-            return bool(self.values[EPOCHS] > other.values[EPOCHS])
-        return self.seconds > other.seconds
-
-
-@dataclass(frozen=True)
-class LevelAgreement:
-    """How a cheaper level ranks the configurations of the full one.
-
-    cost: the median time of its runs as a share of the full ones; None where it is not known.
-    """
-
-    name: str
-    agreement: Agreement
-    cost: float | None
 
 
 @dataclass(frozen=True)
@@ -149,9 +78,9 @@ def judge_audit(record: StudyRecord, levels: Sequence[FidelityLevel]) -> Fidelit
         source=source,
         notes=_notes(full, found, compared),
         advice=[
-            *(_level_advice(level, tolerance, record.goal) for level in found),
-            *_epoch_advice(epochs, tolerance, record.goal),
-            *_cheapest_advice(found, tolerance),
+            *(level_advice(level, tolerance, record.goal) for level in found),
+            *epoch_advice(epochs, tolerance, record.goal),
+            *cheapest_advice(found, tolerance),
         ],
     )
 
@@ -182,7 +111,7 @@ def judge_curves(name: str, goal: Goal, curves: Mapping[int, Mapping[int, float]
         tolerance=0.0,
         source="",
         notes=notes,
-        advice=_epoch_advice(epochs, 0.0, goal.metric),
+        advice=epoch_advice(epochs, 0.0, goal.metric),
     )
 
 
@@ -267,74 +196,3 @@ def _notes(
             "steps per epoch: part of a disagreement may come from the steps alone"
         )
     return notes
-
-
-def _level_advice(level: LevelAgreement, tolerance: float, goal: str) -> str:
-    """Return what the regret of a level's winner means."""
-    regret = level.agreement.regret
-    assert regret.value is not None
-    lost = f"its best configuration lacks {_number(regret.value)} of {goal} in full"
-    if regret.low is not None and regret.high is not None:
-        lost += f" ({_number(regret.low)} to {_number(regret.high)})"
-    if regret.value <= tolerance or regret.value == 0.0:
-        verdict = "no regret beyond noise"
-    else:
-        kept = level.agreement.kept_regret.value or 0.0
-        verdict = "more than noise"
-        if kept <= tolerance:
-            verdict += (
-                f"; the best {level.agreement.best} of it, trained in full, hold a configuration "
-                "without regret"
-            )
-    return f"{level.name}: {lost}, {verdict}"
-
-
-def _epoch_advice(epochs: Sequence[EpochAgreement], tolerance: float, goal: str) -> list[str]:
-    if not epochs or epochs[-1].agreement.tau.value is None:  # constant scores
-        return []
-    last = epochs[-1].epoch
-    found = []
-    if good := first_good_epoch(epochs):
-        tau = good.agreement.tau
-        found.append(
-            f"at epoch {good.epoch} of {last} the ranking of the full trainings is already tau "
-            f"{tau.value:.2f} ({tau.low:.2f} to {tau.high:.2f})"
-        )
-    else:
-        found.append(
-            f"at no epoch before the last does the ranking reach tau {GOOD_TAU:g}: fewer epochs "
-            "would rank by chance"
-        )
-    if harmless := first_harmless_epoch(epochs, tolerance):
-        regret = harmless.agreement.regret.value
-        assert regret is not None
-        found.append(
-            f"from epoch {harmless.epoch} on, the best one so far lacks at most "
-            f"{_number(max(regret, tolerance))} of {goal} at the end: trials of "
-            f"{harmless.epoch} epochs are enough to choose by (in a new study, "
-            f"stages.explore.training.epochs={harmless.epoch}; its schedule is then that long, of "
-            "which these curves tell nothing)"
-        )
-    return found
-
-
-def _cheapest_advice(levels: Sequence[LevelAgreement], tolerance: float) -> list[str]:
-    """Return the cheapest level without regret, where several were compared."""
-    priced = [
-        level
-        for level in levels
-        if level.cost is not None and (level.agreement.regret.value or 0.0) <= tolerance
-    ]
-    if len(levels) < 2:
-        return []
-    if not priced:
-        return ["each cheaper level loses more than noise: search at more epochs or on more data"]
-    cheapest = min(priced, key=lambda level: level.cost or 0.0)
-    return [
-        f"the cheapest level without regret beyond noise is {cheapest.name}, at "
-        f"{cheapest.cost:.0%} of the time of a full training"
-    ]
-
-
-def _number(value: float) -> str:
-    return f"{value:.3g}"

@@ -82,6 +82,11 @@ class ClassMetrics(Metrics):
             self._intervals = bootstrap_intervals(labels, predictions, self._counts)
         return dict(self._intervals)
 
+    def predictions_to_keep(self) -> Arrays:
+        """Return logits [N, C] and labels [N] in the order of the table's rows."""
+        order = self.rows().argsort()
+        return {"logits": self.logits()[order].float(), "labels": self.labels()[order]}
+
     def logits(self) -> Tensor:
         """Return the logits of the pass [N, C], in its order, on the CPU, at least float32."""
         return self._column("logits")

@@ -46,6 +46,11 @@ class MultiLabelMetrics(Metrics):
             self._intervals = bootstrap_label_scores(targets, logits, logits >= 0.0)
         return self._intervals.get(metric)
 
+    def predictions_to_keep(self) -> Arrays:
+        """Return logits [N, C] and labels bool [N, C], in the order of the pass."""
+        targets, logits = self._finish()
+        return {"logits": torch.from_numpy(logits).float(), "labels": torch.from_numpy(targets)}
+
     @torch.no_grad()
     def _finish(self) -> tuple[Bools, Floats]:
         """Close the pass; return targets and logits on the CPU."""

@@ -199,12 +199,12 @@ def ensemble(
         ),
     ],
     method: Annotated[
-        str,
+        str | None,
         typer.Option(
             help="mean; weighted (on validation); greedy (selection with replacement); soup, "
-            "greedy-soup (one model with averaged weights)."
+            "greedy-soup (one model with averaged weights); default: greedy of a study, else mean."
         ),
-    ] = "mean",
+    ] = None,
     average: Annotated[
         str, typer.Option(help="What to average: probabilities or logits (geometric mean).")
     ] = "probabilities",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from tunewright.deliver.results.rate_distortion import SearchReport
     from tunewright.reports.report_file import ReportFile
     from tunewright.runs.record import Trial
-    from tunewright.search.audit.audit_study import AuditPlan
+    from tunewright.search.audit.plan_audit import AuditPlan
     from tunewright.search.callbacks import StudyCallback
     from tunewright.search.read_study import StudyView
     from tunewright.search.recovery.repair_report import RepairReport
@@ -236,8 +236,9 @@ def audit(
     """
     from tunewright.cli.confirm import confirm_command
     from tunewright.cli.requests import audit_request, study_and_overrides
-    from tunewright.search.audit import audit_study as auditing
+    from tunewright.search.audit.audit_study import audit_curves, audit_study
     from tunewright.search.audit.curve_table import audit_table, is_table
+    from tunewright.search.audit.plan_audit import plan_audit, require_folder
     from tunewright.search.read_study import read_study
 
     named, overrides = study_and_overrides(audit, study, words)
@@ -256,8 +257,8 @@ def audit(
         )
     view = read_study(named, runs=Path(runs_dir))
     if curves:
-        return auditing.audit_curves(view)
-    auditing.require_folder(view)
+        return audit_curves(view)
+    require_folder(view)
     recipe, request = audit_request(audit, view, overrides, function)
 
     def compose(trial: "Trial") -> "Composition":
@@ -266,10 +267,8 @@ def audit(
         return found.composed
 
     if plan:
-        return auditing.plan_audit(view, recipe, compose, configurations)[0]
-    return auditing.audit_study(
-        view, recipe, compose, configurations=configurations, jobs=jobs, watch=watch
-    )
+        return plan_audit(view, recipe, compose, configurations)[0]
+    return audit_study(view, recipe, compose, configurations=configurations, jobs=jobs, watch=watch)
 
 
 @command(SEARCH)

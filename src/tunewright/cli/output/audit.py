@@ -8,7 +8,7 @@ from rich.table import Table
 
 from tunewright.analysis.audit.agreement import Agreement, Estimate
 from tunewright.cli.output.formatting import figure, print_line
-from tunewright.search.audit.audit_study import AuditPlan, describe_plan
+from tunewright.search.audit.plan_audit import AuditPlan, describe_plan
 
 if TYPE_CHECKING:
     from tunewright.analysis.audit.judge import FidelityAudit
@@ -43,15 +43,17 @@ def print_audit(console: Console, found: "FidelityAudit | AuditPlan") -> None:
 
 def _runs_table(found: "FidelityAudit") -> Table:
     table = Table(title="configurations")
-    for name in ("trial", "state", "in the search", "in full", ""):
-        table.add_column(name, justify="left" if name in ("state", "") else "right")
+    reasons = ["reason"] if any("reason" in row for row in found.rows) else []
+    for name in ("trial", "state", "in the search", "in full", *reasons):
+        table.add_column(name, justify="left" if name in ("state", "reason") else "right")
     sign = 1.0 if found.direction == "max" else -1.0
     ranked = sorted(found.rows, key=lambda row: (row["full"] is None, -sign * (row["full"] or 0.0)))
     for row in ranked:
         cheap, full = (
             figure(row[name]) if row[name] is not None else "" for name in ("search", "full")
         )
-        table.add_row(str(row["trial"]), row["state"], cheap, full, row.get("reason", ""))
+        why = [row.get("reason", "")] if reasons else []
+        table.add_row(str(row["trial"]), row["state"], cheap, full, *why)
     return table
 
 

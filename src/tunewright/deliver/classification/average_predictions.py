@@ -3,6 +3,11 @@
 import os
 from typing import Any
 
+from tunewright.classification.inference.ensemble_gain import (
+    measure_gain,
+    measure_label_gain,
+    score_of,
+)
 from tunewright.deliver.classification.ensemble_report import (
     MADE_OF,
     EnsembleOptions,
@@ -10,11 +15,8 @@ from tunewright.deliver.classification.ensemble_report import (
     describe_gain,
     made_of,
     measure_costs,
-    measure_gain,
-    measure_label_gain,
     member_rows,
     open_validated,
-    score_of,
 )
 from tunewright.deliver.find_run import ENSEMBLE
 from tunewright.deliver.progress import ProgressCallback

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.classification.inference.ensemble_gain import measure_gain
 from tunewright.deliver.classification.ensemble_report import (
     MADE_OF,
     EnsembleOptions,

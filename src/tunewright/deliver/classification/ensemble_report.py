@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.classification.inference.ensemble_gain import score_of
 from tunewright.deliver.classification.check import exported_bytes
 from tunewright.deliver.classification.limits import INPUT, Limits
 from tunewright.deliver.classification.open_members import open_members
@@ -13,7 +14,9 @@ from tunewright.deliver.classification.views_gain import SCORES
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import RunSelection
 from tunewright.result import Result
+from tunewright.runs.folder import StudyFolder
 from tunewright.runs.machine import temporary_folders
+from tunewright.search.reporting.trial_ensemble import MADE, store_ensemble
 
 if TYPE_CHECKING:
     from tunewright.classification.inference.classifier import Classifier
@@ -110,44 +113,6 @@ def member_rows(
     ]
 
 
-def score_of(scores: Any, labels: Any) -> float:
-    """Return the accuracy of scores [N, C], or of several labels their mean average precision."""
-    from tunewright.classification.delivery.export import score
-
-    return score(scores, labels)
-
-
-def measure_label_gain(targets: Any, ours: Any, others: Any) -> dict[str, Any]:
-    """Measure how much higher the mean average precision of `ours` is, in pairs; all [N, C]."""
-    from tunewright.classification.metrics.multi_label import map_difference
-
-    truth = targets.bool().numpy()
-    return {
-        "metric": "map",
-        "pictures": len(targets),
-        "ensemble": score_of(ours, targets),
-        "single": score_of(others, targets),
-        **asdict(map_difference(truth, ours.numpy(), others.numpy())),
-    }
-
-
-def measure_gain(labels: Any, ours: Any, others: Any, counts: Any) -> dict[str, Any]:
-    """Measure how much more often `ours` is right than `others`, in pairs on the same rows."""
-    from tunewright.classification.metrics.intervals import bootstrap_differences, mcnemar
-
-    truth, mine, theirs = labels.numpy(), ours.numpy(), others.numpy()
-    gains = bootstrap_differences(truth, mine, theirs, counts)
-    test = mcnemar(truth, mine, theirs)
-    return {
-        "pictures": len(labels),
-        "ensemble": float((mine == truth).mean()),
-        "single": float((theirs == truth).mean()),
-        **asdict(gains["accuracy"]),
-        "macro_f1": asdict(gains["macro_f1"]),
-        "p_value": test.p_value,
-    }
-
-
 def measure_costs(
     blend: Any, selection: RunSelection, limits: Limits, on_progress: ProgressCallback
 ) -> dict[str, Any]:
@@ -173,6 +138,39 @@ def measure_costs(
             "latency": taken.whole.p95_ms < limits.milliseconds,
         },
     }
+
+
+def write_made_ensemble(study: StudyFolder, made: EnsembleReport) -> None:
+    """Store what an ensemble of a study's runs gains, for the study's report."""
+
+    def row(member: Mapping[str, Any]) -> dict[str, Any]:
+        path, root = Path(member["run"]), study.path.resolve()
+        name = path.relative_to(root) if path.is_relative_to(root) else path
+        number = name.parts[1] if name.parts[0] == "trials" else ""
+        return {
+            "trial": int(number) if number.isdigit() else str(name),
+            "name": str(name),
+            "score": member["accuracy"],
+            "weight": member["weight"],
+            "has_weights": True,
+        }
+
+    rows = [row(member) for member in made.members]
+    best = max(rows, key=lambda one: float(one["score"]))
+    store_ensemble(
+        study,
+        {
+            "candidates": len(rows),
+            "metric": made.metric,
+            "best": {"trial": best["trial"], "score": best["score"]},
+            "members": [one for one in rows if one["weight"] > 0],
+            "score": made.accuracy,
+            "gain": dict(made.gain),
+            "notes": [],
+            "folder": str(made.folder),
+        },
+        MADE,
+    )
 
 
 def describe_gain(gain: Mapping[str, Any], weights: Sequence[float]) -> str:

@@ -1,5 +1,6 @@
 """The report of a study as one page."""
 
+import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ from tunewright.reports.pages.replicates import (
     winner_cards,
 )
 from tunewright.reports.study.audit_charts import COLUMNS, agreement_rows
-from tunewright.reports.study.contents import EvaluationFigures, StudyContents
+from tunewright.reports.study.contents import Command, EvaluationFigures, StudyContents
 from tunewright.reports.study.kinds import KINDS
 from tunewright.reports.study.parameter_charts import named_maps, pair_map
 from tunewright.runs.quantities import duration
@@ -59,6 +60,7 @@ def write_study_page(contents: StudyContents, file: Path) -> None:
     sections = [
         _result(contents),
         *_chart_sections(contents),
+        *_ensemble(contents),
         *_failures(contents),
         _about(contents),
     ]
@@ -246,6 +248,56 @@ def model_section(evaluation: EvaluationFigures, panels: Sequence[Panel]) -> Pag
         pictures=evaluation.pictures,
         links=evaluation.files,
     )
+
+
+def _ensemble(contents: StudyContents) -> list[PageSection]:
+    """Return the section about the best ensemble of the trials, beside the best of them."""
+    found = contents.ensemble
+    if found is None:
+        return []
+    gain, best, metric = found["gain"], found["best"], found["metric"]
+    interval = f"{gain['low']:+.4f} to {gain['high']:+.4f}"
+    rows = [
+        [f"best trial ({best['trial']} on all rows)", _figure(gain["single"]), ""],
+        [f"ensemble of {len(found['members'])} trials", _figure(gain["ensemble"]), ""],
+        ["difference", f"{gain['value']:+.4f}", interval],
+    ]
+    members = [
+        [one["name"], _figure(one["score"]), f"{one['weight']:.2f}"]
+        for one in sorted(found["members"], key=lambda one: -one["weight"])
+    ]
+    note = (
+        f"On {gain['pictures']} validation rows that chose neither the trial nor the weights "
+        f"(cross-fitted); the interval is paired. {' '.join(f'{n}.' for n in found['notes'])}"
+    )
+    better = gain["low"] > 0
+    verdict = "The ensemble is better." if better else "The best trial may do as well alone."
+    return [
+        PageSection(
+            "Ensemble",
+            lead=verdict,
+            tables=[
+                Table("Ensemble and best trial", ("", metric, "95 % interval"), rows, note),
+                Table("Members", ("trial", metric, "weight"), members),
+            ],
+            commands=[Command(*_next_of_ensemble(contents, found))],
+        )
+    ]
+
+
+def _next_of_ensemble(contents: StudyContents, found: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what to do with an ensemble, and the command: make it, or predict with it."""
+    if found.get("folder"):
+        return "Predict with it:", f"tunewright predict {shlex.quote(found['folder'])} --data DIR"
+    study = dict(contents.facts).get("folder", contents.record.name)
+    lacking = sum(not one.get("has_weights") for one in found["members"])
+    purpose = "Make it:"
+    if lacking:
+        purpose = (
+            f"Make one of the trials that kept weights ({lacking} of these did not; "
+            "study.keep_weights keeps more):"
+        )
+    return purpose, f"tunewright ensemble {shlex.quote(study)}"
 
 
 def _failures(contents: StudyContents) -> list[PageSection]:

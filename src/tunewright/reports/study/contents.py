@@ -63,7 +63,8 @@ class StudyContents:
     overview: with importances and findings. facts: names and values: versions, seeds, data, place.
     total: the trials that the study is to have. made: when, for people. audit: what full trainings
     say about the search's fidelity. pairs: parameters that are drawn against each other beside the
-    most important two. on_gpu: whether trials used a GPU; None where it is not known.
+    most important two. on_gpu: whether trials used a GPU; None where it is not known. ensemble:
+    what one of the trials gains, see `classification.inference.trial_ensemble.select_trials`.
     """
 
     record: StudyRecord
@@ -79,6 +80,7 @@ class StudyContents:
     audit: FidelityAudit | None = None
     pairs: Sequence[tuple[str, str]] = ()
     on_gpu: bool | None = None
+    ensemble: Mapping[str, Any] | None = None
 
     @cached_property
     def ranked_paths(self) -> list[str]:

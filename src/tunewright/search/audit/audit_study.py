@@ -1,34 +1,29 @@
-"""Plan and run an audit: configurations of a study trained in full, in a folder of their own."""
+"""Run an audit: configurations of a study trained in full, in a folder of their own."""
 
-import shlex
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Sequence
 
 from tunewright.analysis.audit.agreement import FEWEST
-from tunewright.analysis.audit.judge import (
-    AuditedRun,
-    FidelityAudit,
-    FidelityLevel,
-    judge_audit,
-    judge_curves,
-)
-from tunewright.config.apply import with_values
+from tunewright.analysis.audit.judge import FidelityAudit, judge_audit, judge_curves
+from tunewright.analysis.audit.levels import AuditedRun, FidelityLevel
 from tunewright.config.compose import Composition
-from tunewright.config.tree import flatten
-from tunewright.errors import ConfigError, StudyError, TunewrightError, UsageError
+from tunewright.errors import StudyError
 from tunewright.executors.factory import make_executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.resources import share
 from tunewright.recipes.fidelity import check_single_run
 from tunewright.recipes.recipe import Recipe
-from tunewright.result import Result
 from tunewright.runs.folder import RunFolder, StudyFolder
-from tunewright.runs.quantities import duration
-from tunewright.runs.record import StudyRecord, Trial
+from tunewright.runs.record import StudyRecord
 from tunewright.runs.shared_choice import begin_sharing
 from tunewright.search.audit.audit_loop import AuditLoop, AuditRun
-from tunewright.search.audit.choose_trials import choose_trials, rankable_trials
+from tunewright.search.audit.plan_audit import (
+    AuditedConfiguration,
+    AuditPlan,
+    Compose,
+    describe_plan,
+    plan_audit,
+    require_folder,
+)
 from tunewright.search.audit.stored_audit import (
     StoredAudit,
     audit_folder,
@@ -41,105 +36,7 @@ from tunewright.search.loop.lease import FolderLock
 from tunewright.search.read_study import StudyView
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
-from tunewright.search.study.compatibility import NOT_COMPARED
-from tunewright.search.training_run import free_folder, write_configs
-from tunewright.search.transfer.trial_matching import differences
-
-Compose = Callable[[Trial], Composition]
-"""Returns the configuration of a trial in full, with what was typed."""
-LEAVES_NOTHING = {"training.keep_last": 0, "training.keep_best": 0}
-"""An audit wants scores; its runs keep no weights once they have ended."""
-
-
-@dataclass(frozen=True)
-class AuditedConfiguration:
-    """A trial's configuration to train in full. folders: one for each seed."""
-
-    trial: Trial
-    composed: Composition
-    folder: RunFolder
-
-    @property
-    def folders(self) -> list[RunFolder]:
-        """The folders of its runs."""
-        seeds = self.composed.tree.get("seeds") or []
-        return [self.folder.by_seed(seed) for seed in seeds] or [self.folder]
-
-
-@dataclass(frozen=True)
-class AuditPlan(Result):
-    """What an audit would train.
-
-    values: what its fidelity sets otherwise than the search, by path. trials: whose configurations
-    are trained, best first. done: those that were trained before. epochs: of each. seconds: the
-    least time that is left, from the epochs of the search's trials; None where that is not known.
-    """
-
-    study: str
-    values: Mapping[str, Any]
-    trials: Sequence[int]
-    done: Sequence[int]
-    epochs: int
-    seconds: float | None
-    notes: Sequence[str] = ()
-
-
-def plan_audit(
-    view: StudyView, recipe: Recipe, compose: Compose, count: int
-) -> tuple[AuditPlan, list[AuditedConfiguration]]:
-    """Choose what an audit trains, and check it; nothing is written.
-
-    Raises StudyError for a study without a folder or with too few trials, ConfigError where the
-    search's fidelity is the full one already.
-    """
-    folder, record = require_folder(view), view.record
-    if count < FEWEST:
-        raise UsageError(
-            f"--configurations {count}",
-            expected=f"{FEWEST} or more, of which a ranking can be compared",
-        )
-    ranked = rankable_trials(record)
-    if len(ranked) < FEWEST:
-        raise StudyError(
-            f"the study {record.name!r} has {len(ranked)} trials that can be ranked",
-            expected=f"{FEWEST} finished or pruned ones that differ, so that there is a ranking",
-            remedy="Call tunewright.tune again, with more trials."
-            if recipe.name == "function"
-            else f"Run more: tunewright tune --resume {shlex.quote(str(folder.path))} "
-            f"--trials {len(record.own) + 10}.",
-        )
-    audited, notes = list[AuditedConfiguration](), list[str]()
-    for trial in choose_trials(ranked, count, read_audit(folder).chosen):
-        try:
-            composed = _keep_nothing(recipe, compose(trial))
-        except TunewrightError as error:
-            notes.append(f"trial {trial.number} is left out: {error.came}")
-            continue
-        wanted = audit_folder(folder) / f"{trial.number:05d}"
-        audited.append(AuditedConfiguration(trial, composed, free_folder(wanted, composed.tree)))
-    if not audited:
-        raise StudyError(
-            f"no configuration of {record.name!r} can be read",
-            expected="the folders of its trials",
-            remedy=notes[0],
-        )
-    values = _level_values(view, recipe, audited[0])
-    if not values:
-        raise _no_fidelity(recipe, folder, audited[0].composed.config.training.epochs)
-    done = [one for one in audited if read_run(one.trial.number, one.folders, record.goal)]
-    left = [one for one in audited if one not in done]
-    return (
-        AuditPlan(
-            study=record.name,
-            values=values,
-            trials=[one.trial.number for one in audited],
-            done=[one.trial.number for one in done],
-            epochs=audited[0].composed.config.training.epochs,
-            seconds=_expected_seconds(left),
-            notes=notes,
-        ),
-        audited,
-    )
+from tunewright.search.training_run import write_configs
 
 
 def audit_study(
@@ -202,78 +99,6 @@ def audit_curves(view: StudyView) -> FidelityAudit:
             remedy="Report after each epoch, and run more trials.",
         )
     return judge_curves(record.name, record.goals[0], curves)
-
-
-def describe_plan(plan: AuditPlan) -> str:
-    """Return a plan in words."""
-    values = ", ".join(f"{path}={value}" for path, value in plan.values.items())
-    done = f", {len(plan.done)} of them done" if plan.done else ""
-    time = "" if plan.seconds is None else f"; at least {duration(plan.seconds)} of training left"
-    return (
-        f"audit: {len(plan.trials)} configurations (trial {', '.join(map(str, plan.trials))}"
-        f"{done}) with {values}{time}"
-    )
-
-
-def require_folder(view: StudyView) -> StudyFolder:
-    """Return the folder of a study; raise StudyError for one that was read from a database."""
-    if view.folder is None:
-        raise StudyError(
-            f"the study {view.record.name!r} was read from a database without its folder",
-            expected="its folder, which holds the rest of the configuration",
-            remedy="Name the folder, or compare the epochs of its trials: --curves.",
-        )
-    return view.folder
-
-
-def _no_fidelity(recipe: Recipe, folder: StudyFolder, epochs: int) -> ConfigError:
-    more = f"training.epochs={4 * epochs}"
-    call = f"tunewright audit {shlex.quote(str(folder.path))} {more}"
-    if recipe.name == "function":
-        call = f"tunewright.audit({str(folder.path)!r}, {more!r}, function=FUNCTION)"
-    return ConfigError(
-        f"the trials in {folder.path} were trained in full already (training.epochs = {epochs})",
-        expected="a full fidelity that takes more epochs or more data than the search",
-        remedy=f"Name one: {call}. Or compare the epochs of the trials themselves: --curves.",
-    )
-
-
-def _keep_nothing(recipe: Recipe, composed: Composition) -> Composition:
-    """Return the configuration without what would be kept; the study's own seeds do not count."""
-    values: dict[str, Any] = dict(LEAVES_NOTHING)
-    if "seeds" not in composed.typed:
-        values["seeds"] = []
-    tree, config = with_values(composed.tree, values, recipe.config)
-    return replace(composed, tree=tree, config=config)
-
-
-def _level_values(view: StudyView, recipe: Recipe, audited: AuditedConfiguration) -> dict[str, Any]:
-    """Return what the audit's fidelity sets otherwise than the trial did."""
-    trial, folder = audited.trial, require_folder(view)
-    if trial.imported_from or not folder.trial(trial.number).config.exists():
-        assert view.configuration is not None
-        stored = view.configuration["stages"]
-        ran, _ = with_values(view.configuration, flatten(stored["explore"]), recipe.config)
-    else:
-        ran = folder.trial(trial.number).read_config()
-    searched = {recipe.path(name) for name in trial.parameters}
-    changed = differences(ran, audited.composed.tree, (*NOT_COMPARED, "goal", "trackers"))
-    return {
-        path: now
-        for path, (_, now) in changed.items()
-        if path not in searched and not (path == "seeds" and not now)
-    }
-
-
-def _expected_seconds(left: Sequence[AuditedConfiguration]) -> float | None:
-    """Return the time of the runs left, if their epochs took as long as those of the search."""
-    known = [
-        one.trial.seconds / max(one.trial.curve) * one.composed.config.training.epochs
-        * len(one.folders)
-        for one in left
-        if one.trial.seconds and max(one.trial.curve, default=0)
-    ]  # fmt: skip
-    return sum(known) / len(known) * len(left) if known else None
 
 
 def _begin(

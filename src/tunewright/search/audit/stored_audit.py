@@ -7,11 +7,10 @@ from statistics import fmean
 from typing import Any
 
 from tunewright.analysis.audit.judge import (
-    AuditedRun,
     FidelityAudit,
-    FidelityLevel,
     judge_audit,
 )
+from tunewright.analysis.audit.levels import AuditedRun, FidelityLevel
 from tunewright.errors import TunewrightError
 from tunewright.result import to_json
 from tunewright.runs.atomic import read_json, write_json

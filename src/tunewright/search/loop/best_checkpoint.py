@@ -1,4 +1,4 @@
-"""Keep only the weights of the best trial of a search on disk."""
+"""Keep only the weights of the best trials of a search on disk."""
 
 import shutil
 from collections.abc import Sequence
@@ -9,14 +9,14 @@ from tunewright.runs.record import Goal, StudyRecord, Trial, is_same, losses
 
 
 class BestWeights:
-    """Keep the checkpoints of the best trial and remove those of others when they end.
+    """Keep the checkpoints of the best trials and remove those of others when they end.
 
     Trials end in any order, and ties are decided only at the end, so the weights of every trial
-    that may still be the best are kept.
+    that may still be among the best `count` are kept.
     """
 
-    def __init__(self, folder: StudyFolder, record: StudyRecord) -> None:
-        self._folder, self._contenders = folder, replace(record, trials=())
+    def __init__(self, folder: StudyFolder, record: StudyRecord, count: int = 1) -> None:
+        self._folder, self._contenders, self._count = folder, replace(record, trials=()), count
         for trial in record.trials:
             # The process may have been killed between a trial's end and the removal of its weights.
             if trial.state != "running":
@@ -31,7 +31,11 @@ class BestWeights:
         """Register a trial that has ended and remove weights that are no longer needed."""
         goals, every = self._contenders.goals, [*self._contenders.trials, trial]
         scored = [one for one in every if one.state == "done" and one.score is not None]
-        kept = [one for one in scored if not any(_ranks_before(o, one, goals) for o in scored)]
+        kept = [
+            one
+            for one in scored
+            if sum(_ranks_before(other, one, goals) for other in scored) < self._count
+        ]
         self._contenders = replace(self._contenders, trials=tuple(kept))
         for loser in every:
             if loser not in kept:

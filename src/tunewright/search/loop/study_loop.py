@@ -16,6 +16,7 @@ from tunewright.search.forecast.timings import Timings
 from tunewright.search.loop.answers import answer
 from tunewright.search.loop.best_checkpoint import BestWeights
 from tunewright.search.loop.early_end import EarlyEnd
+from tunewright.search.loop.kept_predictions import KeptPredictions
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.run_loop import Live, RunLoop, pruned_before
 from tunewright.search.loop.seeds import SeedRuns
@@ -47,7 +48,8 @@ class StudyLoop(RunLoop[TrialRun]):
             self.memory.learn(search.folder.trial(trial.number), trial.parameters)
         self.proposed: Mapping[str, Any] | None = None  # the point that is tried next, if decided
         self._replicates = SeedRuns(search, study, self.memory)
-        self._weights = BestWeights(search.folder, record)
+        self._weights = BestWeights(search.folder, record, search.keep_weights)
+        self._predictions = KeptPredictions(search.folder, record, search.keep_predictions_mib)
         self.early_end = EarlyEnd(search, record)
         self.waiting = [search.runs(*begun)[0] for begun in study.running()]
         self._began = time.monotonic()
@@ -223,6 +225,7 @@ class StudyLoop(RunLoop[TrialRun]):
         each = (trial.seconds or 0.0) / max(1, len(trial.seeds))
         self._timings.end_trial(run.number, trial.state, each)
         self._weights.judge(trial)
+        self._predictions.judge(trial)
         self.early_end.judge(trial)
         self.watch.on_trial_end(trial, self.study_progress())
         if (

@@ -25,7 +25,8 @@ class Search:
     total: trials in the study when it is finished, earlier sessions included. closing: the cost of
     the final stage. budget: of the whole call. patience, max_failures, target: see `early_end`.
     audit_pruning: the share of the trials that run on although they would be pruned. paused_gib:
-    quota of the states of paused trials; see `paused_states`.
+    quota of the states of paused trials; see `paused_states`. keep_weights,
+    keep_predictions_mib: what the best trials keep.
     """
 
     folder: StudyFolder
@@ -46,6 +47,8 @@ class Search:
     target: float | None = None
     audit_pruning: float = 0.0
     paused_gib: float | None = None
+    keep_weights: int = 1
+    keep_predictions_mib: float = 0.0
 
     def runs(self, number: int, values: Mapping[str, Any]) -> list["TrialRun"]:
         """Return all runs of a trial, the first one first."""

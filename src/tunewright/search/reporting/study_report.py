@@ -25,6 +25,7 @@ from tunewright.reports.study.kinds import write_figure
 from tunewright.runs.atomic import read_json, read_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.search.read_study import StudyView
+from tunewright.search.reporting.trial_ensemble import MADE, stored_ensemble
 from tunewright.search.results import winner_folder
 
 LOG_LINES = 12
@@ -100,6 +101,7 @@ def study_contents(view: StudyView, *, beside: Path | None = None) -> StudyConte
         on_gpu=_on_gpu(view),
         made=time.strftime("Written on %Y-%m-%d at %H:%M."),
         audit=view.audit,
+        ensemble=stored_ensemble(folder, MADE) or stored_ensemble(folder),
     )
 
 

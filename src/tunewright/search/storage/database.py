@@ -21,7 +21,6 @@ from tunewright.runs.sqlite_url import sqlite_file, sqlite_url
 from tunewright.search.storage.bulk_read import BulkReadingStorage
 from tunewright.search.storage.database_errors import (
     EXAMPLE,
-)
     lacking_tables,
     other_tables,
     storage_errors,
