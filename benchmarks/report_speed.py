@@ -5,11 +5,16 @@ A study of random trials with learning curves is written straight into an SQLite
 slices, parallel coordinates and the contour of two parameters as HTML, what the page holds as well.
 
     python benchmarks/report_speed.py [--trials 1000 20000] [--epochs 50]
+    python benchmarks/report_speed.py --trials 20000 --attributes 48000    # a database of 1 GB
+
+With `--attributes`, each trial has a user attribute of so many bytes, and the figures are saved as
+`report_large`.
 """
 
 import argparse
 import json
 import math
+import resource
 import sqlite3
 import tempfile
 import time
@@ -36,18 +41,25 @@ def main() -> None:
     )
     parser.add_argument("--trials", type=int, nargs="+", default=[1000, 20000])
     parser.add_argument("--epochs", type=int, default=50)
+    parser.add_argument("--attributes", type=int, default=0)
     chosen = parser.parse_args()
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     found: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
         for trials in chosen.trials:
             file = Path(folder) / f"{trials}.db"
-            make_study(file, trials, chosen.epochs)
+            make_study(file, trials, chosen.epochs, chosen.attributes)
             found[str(trials)] = measure(file, Path(folder), beside=trials <= BESIDE)
+            file.unlink()
             print(trials, json.dumps(found[str(trials)]))
     command = "python benchmarks/report_speed.py"
-    facts = {"epochs": chosen.epochs, "parameters": PARAMETERS, "by_trials": found}
-    save("report_speed", command, None, **facts)
+    facts: dict[str, Any] = {"epochs": chosen.epochs, "parameters": PARAMETERS}
+    if chosen.attributes:
+        words = " ".join(map(str, chosen.trials))
+        command += f" --trials {words} --attributes {chosen.attributes}"
+        facts["attribute_bytes"] = chosen.attributes
+    name = "report_large" if chosen.attributes else "report_speed"
+    save(name, command, None, **facts, by_trials=found)
 
 
 def measure(file: Path, folder: Path, *, beside: bool) -> dict[str, float]:
@@ -61,6 +73,7 @@ def measure(file: Path, folder: Path, *, beside: bool) -> dict[str, float]:
         "database_mb": file.stat().st_size / 1e6,
         "report_seconds": ours,
         "report_mb_without_script": max(0.0, page.stat().st_size - script) / 1e6,
+        "peak_memory_mib": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
     }
     if not beside:
         return figures
@@ -87,7 +100,7 @@ def measure(file: Path, folder: Path, *, beside: bool) -> dict[str, float]:
     return {**figures, "optuna_seconds": theirs, "optuna_mb_without_script": size / 1e6}
 
 
-def make_study(file: Path, trials: int, epochs: int) -> None:
+def make_study(file: Path, trials: int, epochs: int, attribute_bytes: int = 0) -> None:
     """Write a study into a database of Optuna; one by one, its trials would take minutes."""
     study = optuna.create_study(storage=sqlite_url(file), study_name="study", direction="maximize")
     del study
@@ -118,6 +131,13 @@ def make_study(file: Path, trials: int, epochs: int) -> None:
                 for place in range(PARAMETERS)
             ),
         )
+        if attribute_bytes:
+            text = json.dumps("x" * attribute_bytes)
+            database.executemany(
+                "INSERT INTO trial_user_attributes (trial_id, key, value_json) "
+                "VALUES (?, 'notes', ?)",
+                ((n + 1, text) for n in range(trials)),
+            )
         database.executemany(
             "INSERT INTO trial_values (trial_id, objective, value, value_type) "
             "VALUES (?, 0, ?, 'FINITE')",

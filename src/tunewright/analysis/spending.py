@@ -48,11 +48,12 @@ def spending(record: StudyRecord) -> Spending:
     """Return what a study spent; hours of pruned and failed trials count as well."""
     hours = sum(trial.seconds or 0.0 for trial in record.own) / 3600.0
     gains: list[GainCost] = []
-    before, score = 0.0, None
+    before = 0.0
+    score: float | None = None
     for at, reached in best_by_hours(record):
         spent = at - before
-        gain = None if score is None else abs(reached - score)
-        rate = None if gain is None or spent <= 0.0 else gain / spent
+        gain: float | None = None if score is None else abs(reached - score)
+        rate: float | None = None if gain is None or spent <= 0.0 else gain / spent
         gains.append(GainCost(at, reached, spent, gain, rate))
         before, score = at, reached
     ends = [t.started + t.seconds for t in record.own if t.started is not None and t.seconds]

@@ -118,12 +118,18 @@ def test_other_data_are_said_and_not_subtracted(tmp_path):
     assert not found.rows
 
 
-def test_another_split_is_said(tmp_path):
+def test_another_split_is_said_and_measured_again_is_compared(tmp_path):
     make_run(tmp_path / "a", evaluation=evaluation({"x": 0.5, "y": 0.6}))
     make_run(tmp_path / "b", evaluation=evaluation({"x": 0.7, "y": 0.9}, split="valid"))
     found = tunewright.compare("a", "b", runs_dir=tmp_path)
     assert row(found, "training").value is not None
-    assert any("evaluated on test" in note and "--split" in note for note in found.notes)
+    assert any("a on test, b on valid" in note and "--data FOLDER" in note for note in found.notes)
+    for name, recall in (("a", 0.5), ("b", 0.8)):
+        folder = evaluation({"x": recall, "y": recall}, split="extra", data="/extra")
+        (tmp_path / name / "evaluation-extra.json").write_text(json.dumps(folder))
+    found = tunewright.compare("a", "b", runs_dir=tmp_path)
+    assert row(found, "extra", "accuracy").verdict == "better"
+    assert not any("--data FOLDER" in note for note in found.notes)
 
 
 def test_a_loss_of_other_weights_is_not_compared(tmp_path):

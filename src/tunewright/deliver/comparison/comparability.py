@@ -52,21 +52,12 @@ def refuse_unlike(one: Side, other: Side) -> None:
             f"the goal of {one.name} is {_shown(one.goals[0])}, that of {other.name} "
             f"{_shown(other.goals[0])}",
             expected="two with one goal",
-            remedy=_other_goals(one, other),
+            remedy=_one_by_one(one, other),
         )
 
 
-def _other_goals(one: Side, other: Side) -> str:
-    """Return the remedy for different goals: their final models share the other metrics."""
-    finals = [StudyFolder(side.place).final for side in (one, other) if side.place is not None]
-    goals = {one.goals[0].metric, other.goals[0].metric}
-    if one.kind == "study" and len(finals) == 2 and len(goals) == 2:
-        return "Search both for one goal: tunewright tune ... goal=NAME --from STUDY keeps trials."
-    return _one_by_one(one, other)
-
-
 def _one_by_one(one: Side, other: Side) -> str:
-    words = [_quote(side.name) for side in (one, other)]
+    words = [_quote(side.place or side.name) for side in (one, other)]
     return f"Look at them one by one: tunewright report {words[0]}; tunewright report {words[1]}."
 
 
@@ -96,23 +87,38 @@ def different_validation(one: Side, other: Side) -> str:
     return ""
 
 
-def different_evaluation(one: Side, other: Side) -> str:
-    """Return why two evaluations do not compare; empty where they were made on the same data."""
-    first, second = one.figures, other.figures
-    again = f"tunewright evaluate {_quote(other.place or other.name)}"
-    if first.get("split") != second.get("split"):
-        return (
-            f"{one.name} was evaluated on {first.get('split')}, {other.name} on "
-            f"{second.get('split')}, so these are not compared: {again} --split NAME measures it "
-            "again"
-        )
+def on_same_data(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    """Return whether two evaluations are called the same: of one split, or of one folder."""
+    return all(first.get(name) == second.get(name) for name in ("split", "data"))
+
+
+def no_shared_evaluation(one: Side, other: Side) -> str:
+    """Return why no evaluations are compared where none of both is of the same split."""
+    shown = [
+        f"{side.name} on {' and '.join(str(found.get('split')) for found in side.evaluations)}"
+        for side in (one, other)
+    ]
+    commands = [
+        f"tunewright evaluate {_quote(side.place or side.name)} --data FOLDER"
+        for side in (one, other)
+    ]
+    return (
+        f"{shown[0]}, {shown[1]} were evaluated, so these are not compared: {commands[0]} and "
+        f"{commands[1]} measure both on one folder"
+    )
+
+
+def different_evaluation(
+    one: Side, other: Side, first: Mapping[str, Any], second: Mapping[str, Any]
+) -> str:
+    """Return why two evaluations of one split do not compare; empty where they do."""
     unequal = [name for name in COUNTS if first.get(name) != second.get(name)]
     unequal += ["digest"] if first.get("digest") != second.get("digest") else []
     if unequal:
         shown = ", ".join(f"{name} {first.get(name)} and {second.get(name)}" for name in unequal)
         return (
-            f"the evaluations were made on different data ({shown}), so these are not compared: "
-            f"{again} --data FOLDER, and the same for the other, measures both on one folder"
+            f"the evaluations on {first.get('split')} were made on different data ({shown}), so "
+            "these are not compared"
         )
     differing = _differing_data(one.configuration, other.configuration)
     if first.get("data") is None and differing:

@@ -17,6 +17,8 @@ from tunewright.analysis.score_differences import (
 from tunewright.deliver.comparison.comparability import (
     different_evaluation,
     different_validation,
+    no_shared_evaluation,
+    on_same_data,
     refuse_unlike,
 )
 from tunewright.deliver.comparison.sides import Side, read_side
@@ -177,27 +179,22 @@ def _compare_evaluations(
     one: Side, other: Side
 ) -> tuple[list[ScoreDifference], list[ScoreDifference], list[str]]:
     """Return the differences of the metrics, of rows by class, and notes."""
-    if not one.figures or not other.figures:
-        missing = [side.name for side in (one, other) if not side.figures]
-        if len(missing) == 1:
-            return [], [], [f"{missing[0]} was not evaluated, so that no metrics are compared"]
-        return [], [], []
-    of = f"{one.figures.get('split', 'evaluation')}, {one.model} and {other.model}"
-    of = of if one.model != other.model else str(one.figures.get("split", "evaluation"))
-    unlike = different_evaluation(one, other)
-    paired, rows = ([], []) if unlike else _compare_rows(of, one, other)
-    known = {row.metric for row in paired}
-    found = list(paired)
-    metrics = one.figures["metrics"], other.figures["metrics"]
-    for metric in metrics[0]:
-        values = metrics[0][metric], metrics[1].get(metric)
-        if metric in known or not all(_is_number(value) for value in values):
-            continue
-        scores = float(values[0]), float(values[1])
-        ends = tuple(_interval(side.figures.get(f"{metric}_interval")) for side in (one, other))
-        row = separate_difference(of, metric, _direction(one, metric), scores, (ends[0], ends[1]))
-        found.append(_not_compared(row) if unlike else row)
-    notes = [unlike] if unlike else []
+    missing = [side.name for side in (one, other) if not side.evaluations]
+    if missing:
+        said = f"{missing[0]} was not evaluated, so that no metrics are compared"
+        return [], [], [said] if len(missing) == 1 else []
+    found: list[ScoreDifference] = []
+    rows: list[ScoreDifference] = []
+    notes: list[str] = []
+    for first in one.evaluations:
+        second = next((e for e in other.evaluations if on_same_data(first, e)), None)
+        if second is not None:
+            scores, of_rows, why = _compare_metrics(one, other, first, second)
+            found += scores
+            rows += of_rows if not rows else []
+            notes += [why] if why else []
+    if not found:
+        notes.append(no_shared_evaluation(one, other))
     if any(row.method.startswith("unpaired") for row in found):
         notes.append(
             "unpaired: the predictions of single rows are not stored, so the interval is that of "
@@ -206,33 +203,52 @@ def _compare_evaluations(
     return found, rows, notes
 
 
+def _compare_metrics(
+    one: Side, other: Side, first: Mapping[str, Any], second: Mapping[str, Any]
+) -> tuple[list[ScoreDifference], list[ScoreDifference], str]:
+    """Compare two evaluations on one split; return differences, rows, and why not, if so."""
+    split = str(first.get("split", "evaluation"))
+    of = split if one.model == other.model else f"{split}, {one.model} and {other.model}"
+    unlike = different_evaluation(one, other, first, second)
+    paired, rows = ([], []) if unlike else _compare_rows(of, first, second)
+    known = {row.metric for row in paired}
+    found = list(paired)
+    for metric, value in first["metrics"].items():
+        beside = second["metrics"].get(metric)
+        if metric in known or not _is_number(value) or not _is_number(beside):
+            continue
+        ends = [_interval(figures.get(f"{metric}_interval")) for figures in (first, second)]
+        scores = float(value), float(beside)
+        row = separate_difference(of, metric, _direction(one, metric), scores, (ends[0], ends[1]))
+        found.append(_not_compared(row) if unlike else row)
+    return found, rows, unlike
+
+
 def _compare_rows(
-    of: str, one: Side, other: Side
+    of: str, first: Mapping[str, Any], second: Mapping[str, Any]
 ) -> tuple[list[ScoreDifference], list[ScoreDifference]]:
     """Compare tables by picture, class or label: means paired by row, and each class alone."""
     paired: list[ScoreDifference] = []
     rows: list[ScoreDifference] = []
     for key, (unit, metrics) in UNITS.items():
-        tables = [_by_name(side.figures.get(key)) for side in (one, other)]
+        tables = [_by_name(figures.get(key)) for figures in (first, second)]
         for metric in metrics:
-            first, second = (
+            scores = [
                 {n: float(row[metric]) for n, row in table.items() if _is_number(row.get(metric))}
                 for table in tables
-            )
+            ]
             direction: Direction = "min" if metric in LESS else "max"
             name = metric if unit == "picture" else f"mean {metric}"
-            found = paired_difference(of, name, direction, first, second, unit)
+            found = paired_difference(of, name, direction, *scores, unit)
             if found is not None and unit != "picture":
                 found = replace(found, method=f"{found.method}: what others of them would give")
             paired += [found] if found is not None else []
             if unit == "picture":
                 continue
-            for label in [label for label in first if label in second]:
+            for label in [label for label in scores[0] if label in scores[1]]:
                 ends = [_interval(table[label].get(f"{metric}_interval")) for table in tables]
-                scores = first[label], second[label]
-                rows.append(
-                    separate_difference(label, metric, direction, scores, (ends[0], ends[1]))
-                )
+                both = scores[0][label], scores[1][label]
+                rows.append(separate_difference(label, metric, direction, both, (ends[0], ends[1])))
     return paired, rows
 
 

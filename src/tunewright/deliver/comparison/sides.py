@@ -25,8 +25,9 @@ class Side:
     name: as it was typed. goals: of a run the goal of its configuration alone. configuration: flat,
     empty where it is not known. record, space, fingerprints: of a study; the space as text by
     parameter, the fingerprints of its data by set. outcomes: of the run, or of the study's final
-    model, by seed; by 0 where it has no seeds of its own. model, figures: what was evaluated, and
-    what `evaluation.json` holds of it.
+    model, by seed; by 0 where it has no seeds of its own. model, evaluations: what was evaluated,
+    and what `evaluation.json` and `evaluation-NAME.json` hold of it. curve: the goal by epoch of
+    the run or final model. place: its folder, if it has one.
     """
 
     name: str
@@ -38,7 +39,7 @@ class Side:
     fingerprints: Mapping[str, str] = field(default_factory=dict)
     outcomes: Mapping[int, Outcome] = field(default_factory=dict)
     model: str = ""
-    figures: Mapping[str, Any] = field(default_factory=dict)
+    evaluations: Sequence[Mapping[str, Any]] = ()
     curve: Sequence[tuple[int, float]] = ()
     place: Path | None = None
 
@@ -82,15 +83,15 @@ def _of_study(word: str, place: str, name: str | None, runs: Path) -> Side:
     view = read_study(place, name=name, runs=runs)
     record, folder = view.record, view.folder
     outcomes: Mapping[int, Outcome] = {}
-    figures: Mapping[str, Any] = {}
+    evaluations: Sequence[Mapping[str, Any]] = ()
     model = ""
     if folder is not None:
         outcomes = _outcomes(folder.final)
         places = [("final model", run) for run in folder.final.with_seeds()]
         if record.best is not None and not record.best.imported_from:
             places.append((f"trial {record.best.number}", folder.trial(record.best.number)))
-        model, figures = next(
-            ((of, found) for of, run in places if (found := _figures(run))), ("", {})
+        model, evaluations = next(
+            ((of, found) for of, run in places if (found := _evaluations(run))), ("", ())
         )
     return Side(
         word,
@@ -102,7 +103,7 @@ def _of_study(word: str, place: str, name: str | None, runs: Path) -> Side:
         view.fingerprints,
         outcomes,
         model,
-        figures,
+        evaluations,
         () if folder is None else _curve(folder.final, record.goal),
         None if folder is None else folder.path,
     )
@@ -119,7 +120,7 @@ def _of_run(word: str, run: RunFolder) -> Side:
         flatten(tree),
         outcomes=_outcomes(run),
         model="this run",
-        figures=next((found for one in run.with_seeds() if (found := _figures(one))), {}),
+        evaluations=next((found for one in run.with_seeds() if (found := _evaluations(one))), ()),
         curve=_curve(run, goal.metric),
         place=run.path,
     )
@@ -156,6 +157,8 @@ def _curve(run: RunFolder, metric: str) -> list[tuple[int, float]]:
     return []
 
 
-def _figures(run: RunFolder) -> Mapping[str, Any]:
-    found = read_json(run.path / "evaluation.json")
-    return found if found and isinstance(found.get("metrics"), Mapping) else {}
+def _evaluations(run: RunFolder) -> list[Mapping[str, Any]]:
+    """Return the stored evaluations of a run, that of its test split first."""
+    files = [run.path / "evaluation.json", *sorted(run.path.glob("evaluation-*.json"))]
+    found = [read_json(file) for file in files]
+    return [one for one in found if one and isinstance(one.get("metrics"), Mapping)]

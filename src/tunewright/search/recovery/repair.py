@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import optuna
+from optuna.storages import RDBStorage
 from optuna.trial import FrozenTrial, TrialState
 from sqlalchemy import text
 
@@ -137,7 +138,7 @@ def adopt(url: str, name: str, settings: Settings, folder: StudyFolder) -> list[
     if not numbers:
         return []
     with storage_to_read(url) as storage:
-        if storage is None:
+        if not isinstance(storage, RDBStorage):
             return []
         with storage.engine.connect() as connection:
             query = text(

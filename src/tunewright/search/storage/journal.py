@@ -91,7 +91,7 @@ class _Snapshot(BaseJournalBackend):
     def __init__(self, changes: Sequence[dict[str, Any]]) -> None:
         self._changes = changes
 
-    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:  # type: ignore[override]
+    def read_logs(self, log_number_from: int) -> Iterable[dict[str, Any]]:
         """Return the changes from a number on."""
         return self._changes[log_number_from:]
 
