@@ -5,7 +5,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.classification.inference.ensemble_gain import measure_gain
+from tunewright.classification.inference.ensemble_gain import (
+    measure_gain,
+    measure_label_gain,
+    score_of,
+)
 from tunewright.deliver.classification.ensemble_report import (
     MADE_OF,
     EnsembleOptions,
@@ -13,11 +17,8 @@ from tunewright.deliver.classification.ensemble_report import (
     describe_gain,
     made_of,
     measure_costs,
-    measure_gain,
-    measure_label_gain,
     member_rows,
     open_validated,
-    score_of,
 )
 from tunewright.deliver.progress import ProgressCallback
 from tunewright.deliver.select_runs import Member, RunSelection
