@@ -21,7 +21,12 @@ from mend_as_advised import Advice, enter, obey
 from tunewright.config.compose import compose
 from tunewright.recipes.compression.codec.container import MAGIC, VERSION, pack, unpack
 from tunewright.recipes.compression.codec.picture_files import write_picture
-from tunewright.recipes.compression.evaluation import evaluation, measure_sets
+from tunewright.recipes.compression.evaluation import (
+    evaluation,
+    measure_sets,
+    measured_curve,
+    metrics,
+)
 from tunewright.recipes.compression.evaluation.classical_codecs import Classical
 from tunewright.recipes.compression.models.factory import make_compressor
 from tunewright.recipes.registry import find_recipe
@@ -73,10 +78,12 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def one_codec(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Measure JPEG alone of all classical codecs; what was measured once is known to all tests."""
+    """Measure JPEG alone of all classical codecs, and each picture once for all tests."""
     jpeg = (Classical("jpeg", "jpg", (5, 95), {}),)
     for module in (measure_sets, evaluation):
         patch.setattr(module, "available", lambda: jpeg)
+    for module in (metrics, measured_curve):
+        patch.setattr(module, "RESAMPLES", 20)  # of pictures, for intervals that no test looks at
     patch.setenv("TUNEWRIGHT_CACHE", f"{folder}-cache")
 
 
