@@ -340,13 +340,13 @@ def test_the_advice_about_a_measured_compressor_helps(case, here):
 
 def test_a_picture_larger_than_the_memory(here, monkeypatch):
     """The tiny network takes 1 KB a pixel; the file is coded in parts."""
-    draw("large.png", side=1200)
-    room = "tunewright.recipes.compression.codec.memory.free_mib"
-    monkeypatch.setattr(room, lambda: 100)
+    draw("large.png", side=200)
+    monkeypatch.setattr("tunewright.recipes.compression.codec.memory.free_mib", lambda: 2)
+    monkeypatch.setattr("tunewright.recipes.compression.codec.codec.CHEAP_PIXELS", 0)
 
     def parts() -> None:
         with Image.open("large.png") as picture:
-            picture.crop((0, 0, 100, 100)).save("part.png")
+            picture.crop((0, 0, 20, 20)).save("part.png")
         tunewright.compress("part.png", run="one", output="c.twc")
 
     obey(Advice("compress large.png --run one --output b.twc", "or in parts", parts))
