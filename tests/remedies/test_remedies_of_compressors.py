@@ -21,7 +21,12 @@ from mend_as_advised import Advice, enter, obey
 from tunewright.config.compose import compose
 from tunewright.recipes.compression.codec.container import MAGIC, VERSION, pack, unpack
 from tunewright.recipes.compression.codec.picture_files import write_picture
-from tunewright.recipes.compression.evaluation import evaluation, measure_sets
+from tunewright.recipes.compression.evaluation import (
+    evaluation,
+    measure_sets,
+    measured_curve,
+    metrics,
+)
 from tunewright.recipes.compression.evaluation.classical_codecs import Classical
 from tunewright.recipes.compression.models.factory import make_compressor
 from tunewright.recipes.registry import find_recipe
@@ -73,10 +78,12 @@ def sandbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def one_codec(patch: pytest.MonkeyPatch, folder: Path) -> None:
-    """Measure JPEG alone of all classical codecs; what was measured once is known to all tests."""
+    """Measure JPEG alone of all classical codecs, and each picture once for all tests."""
     jpeg = (Classical("jpeg", "jpg", (5, 95), {}),)
     for module in (measure_sets, evaluation):
         patch.setattr(module, "available", lambda: jpeg)
+    for module in (metrics, measured_curve):
+        patch.setattr(module, "RESAMPLES", 20)  # of pictures, for intervals that no test looks at
     patch.setenv("TUNEWRIGHT_CACHE", f"{folder}-cache")
 
 
@@ -333,13 +340,13 @@ def test_the_advice_about_a_measured_compressor_helps(case, here):
 
 def test_a_picture_larger_than_the_memory(here, monkeypatch):
     """The tiny network takes 1 KB a pixel; the file is coded in parts."""
-    draw("large.png", side=1200)
-    room = "tunewright.recipes.compression.codec.memory.free_mib"
-    monkeypatch.setattr(room, lambda: 100)
+    draw("large.png", side=200)
+    monkeypatch.setattr("tunewright.recipes.compression.codec.memory.free_mib", lambda: 2)
+    monkeypatch.setattr("tunewright.recipes.compression.codec.codec.CHEAP_PIXELS", 0)
 
     def parts() -> None:
         with Image.open("large.png") as picture:
-            picture.crop((0, 0, 100, 100)).save("part.png")
+            picture.crop((0, 0, 20, 20)).save("part.png")
         tunewright.compress("part.png", run="one", output="c.twc")
 
     obey(Advice("compress large.png --run one --output b.twc", "or in parts", parts))

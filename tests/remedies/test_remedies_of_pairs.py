@@ -95,7 +95,7 @@ SETS = {
     "no folder": Advice(f"{TUNE} data.dir=e", "Check the path", TUNE, sets),
     "no folder yet": Advice(
         TUNE, "`tunewright pairs embed` and `tunewright pairs split`",
-        before=lambda: table(40), mend=lambda: typed(EMBED, f"{SPLIT} --fractions .6,.2,.2"),
+        before=lambda: table(24), mend=lambda: typed(EMBED, f"{SPLIT} --fractions .6,.2,.2"),
     ),
     "encoders of two widths": Advice(
         TUNE, "Embed all sets with the same encoders", None,
@@ -186,7 +186,7 @@ def typed(*lines: str) -> None:
         enter(line)
 
 
-def table(rows: int = 24, header: str = "file,text", cells: Callable[[int], str] | None = None):
+def table(rows: int = 12, header: str = "file,text", cells: Callable[[int], str] | None = None):
     """Write pictures in p and the table t.csv about them."""
     Path("p").mkdir(exist_ok=True)
     rng = np.random.default_rng(3)
