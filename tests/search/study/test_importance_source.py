@@ -1,6 +1,7 @@
 """Importances with intervals: pruned trials, conditions, other metrics, and strange studies."""
 
 import math
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -91,9 +92,14 @@ def test_a_parameter_that_only_has_a_bad_end_is_told_by_the_good_trials():
         awful = 50.0 if params["a"] < 0.55 else 0.0
         return -awful - (params["b"] - 0.5) ** 2 + 0.01 * rng.standard_normal()
 
-    rows = {r.parameter: r for r in source(drawn(200, score, "abc")).importances().parameters}
+    got = source(drawn(200, score, "abc")).importances()
+    rows = {row.parameter: row for row in got.parameters}
     assert rows["a"].share > 2 * rows["a"].among_good
     assert rows["b"].among_good > rows["b"].share
+    assert got.notes[0].startswith("a mostly has a bad end to avoid (0.")
+    low, high = re.search(r"95 % of that half lie within (\S+) \.\. (\S+)$", got.notes[0]).groups()
+    assert 0.5 < float(low) < 0.6
+    assert float(high) > 0.95
 
 
 def pruned(count=150, seed=0):

@@ -161,7 +161,9 @@ def _chart_sections(contents: StudyContents) -> list[PageSection]:
             note = f"Mean {contents.record.goal} by cell; blank cells have no trial."
             json, height = heat_map_json(mapped)
             name = f"Means by {x} and {y}"
-            panels.insert(2, Panel(name, as_script(json), note, False, height, "heatmap"))
+            before = ("importances", "metrics", "ranks")
+            place = sum(panel.anchor.startswith(before) for panel in panels)
+            panels.insert(place, Panel(name, as_script(json), note, False, height, "heatmap"))
         if "ranks" in kinds:
             panels += _named_maps(contents)
         section = PageSection(title, panels=panels)

@@ -21,6 +21,7 @@ from tunewright.analysis.importances import (
 )
 from tunewright.analysis.overview import importance_notes, searched_paths, why_not_ranked
 from tunewright.analysis.score_intervals import LEVEL, Interval
+from tunewright.analysis.shares.bad_ends import bad_end_notes
 from tunewright.analysis.shares.importances import (
     Importances,
     Method,
@@ -120,6 +121,11 @@ class ImportanceSource:
         good: Mapping[str, float] = {}
         if detail == "all" and method == "ped-anova" and shares:
             good = self._ped_anova(groups, GOOD)
+        rows = [
+            replace(row, low=low, high=high, among_good=good.get(row.parameter))
+            for row in self._rows(groups, judged, shares)
+            for low, high in [ends.get(row.parameter, (None, None))]
+        ]
         return Importances(
             metric=judged.goal.metric,
             direction=judged.goal.direction,
@@ -127,13 +133,9 @@ class ImportanceSource:
             finished=judged.finished,
             predicted=len(judged.predicted),
             resamples=resamples,
-            parameters=[
-                replace(row, low=low, high=high, among_good=good.get(row.parameter))
-                for row in self._rows(groups, judged, shares)
-                for low, high in [ends.get(row.parameter, (None, None))]
-            ],
+            parameters=rows,
             pairs=self._pairs(used, shares) if detail == "all" and shares else (),
-            notes=notes,
+            notes=[*bad_end_notes(judged, rows), *notes],
         )
 
     def other_importances(self, metrics: Sequence[Goal]) -> tuple[list[Importances], list[str]]:
