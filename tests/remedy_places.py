@@ -68,7 +68,7 @@ def main() -> int:
 
     recorder = Recorder()
     recorder.install()
-    code = pytest.main(["-n", "0", "-q", "-p", "no:cacheprovider", *sys.argv[1:]])
+    code = pytest.main(["-n", "0", "-q", "-m", "not gpu", "-p", "no:cacheprovider", *sys.argv[1:]])
     every, done = places(), provoked(recorder.lines)
     for file, first in sorted(every.keys() - done):
         print(f"{file}:{first}")

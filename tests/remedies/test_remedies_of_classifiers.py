@@ -19,7 +19,7 @@ from follow_remedies import Case, follow, run
 from tunewright.runs.folder import RunFolder
 from untrained_runs import untrained_run
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow  # each is quick, and they are many
 TEST = "--data test"
 IDS = [f"img_{number}.png" for number in range(6)]
 

@@ -12,6 +12,7 @@ from follow_remedies import Case, follow, run
 from tunewright import HyperparameterAnalyzer
 from tunewright.errors import TunewrightError
 
+pytestmark = pytest.mark.slow  # each is quick, and they are many
 SEARCH = "analyze search --rate-distortion"
 TUNE = "tune quadratic executor.type=inline study.report=false study.final=false --trials 3"
 

@@ -33,6 +33,8 @@ from tunewright.training.optim import make_optimizer
 from tunewright.training.task import Group
 from tunewright.training.weights.weights_file import read_weights
 
+pytestmark = pytest.mark.slow  # each is quick, and they are many
+
 
 class Net(nn.Module):
     """Two parts."""

@@ -38,7 +38,7 @@ def dashboard(
 
     study: as for `search.read_study.read_study`. on_address: called with the address then; None
     prints it. port: 0 picks a free one. Raises ConfigError when optuna-dashboard is not
-    installed, UsageError when the port is taken.
+    installed, UsageError when the port is taken, or the address is not one of this machine.
     """
     url = locate(None if study is None else str(study), storage=storage, runs=runs).url
     if (journal := journal_file(url)) is not None:

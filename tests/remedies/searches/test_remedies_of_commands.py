@@ -11,6 +11,7 @@ from before_training import no_training  # noqa: F401
 from follow_remedies import Case, follow, run
 from tunewright.errors import RunError
 
+pytestmark = pytest.mark.slow  # each is quick, and they are many
 SPACE = "tune command --goal val_accuracy:max --space space.yaml"
 SEARCH = f"{SPACE} --"
 FILE = "tune command.yaml"

@@ -19,6 +19,7 @@ from follow_remedies import Case, follow, run
 from tunewright.errors import RunError
 from tunewright.search.loop.lease import FolderLock
 
+pytestmark = pytest.mark.slow  # each is quick, and they are many
 INLINE = "executor.type=inline study.report=false study.final=false"
 TUNE = f"tune quadratic {INLINE} --trials 2"
 SQL = Path(__file__).parents[2] / "fixtures/optuna_2.10.1.sql"

@@ -16,6 +16,7 @@ from safetensors.torch import save_file
 from before_training import no_training  # noqa: F401
 from follow_remedies import Case, follow
 
+pytestmark = pytest.mark.slow  # each is quick, and they are many
 QUADRATIC = "tune quadratic"
 FLOWERS = "tune flowers data.dir=data data.image_size=16 model=small"
 SEVERAL = (

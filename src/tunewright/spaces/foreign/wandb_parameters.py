@@ -196,7 +196,7 @@ def _refuse_other_steps(name: str, raw: Mapping[str, Any]) -> None:
     if not raw["distribution"].endswith("_values") and high < 700:  # of math.exp
         low, high = math.exp(low), math.exp(high)
     values = [as_written(step * 2**k) for k in range(60) if low <= step * 2**k <= high][:8]
-    if len(values) < 2:
+    if len(values) < 2 and math.isfinite(low / step):
         first = math.ceil(low / step)
         values = [as_written(step * k) for k in range(first, first + 8) if step * k <= high]
     raise SpaceError(
