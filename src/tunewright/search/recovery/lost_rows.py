@@ -92,10 +92,10 @@ def _orphans(connection: sqlite3.Connection) -> str:
 def _gaps(connection: sqlite3.Connection, name: str) -> str:
     """Return which trials of a study are gone, or which finished one lacks a parameter."""
     trials = {number: (trial, state) for number, trial, state in connection.execute(TRIALS, [name])}
-    known = without_strays(trials)
-    if strays := sorted(trials.keys() - known):
+    numbers = without_strays(trials)
+    if strays := sorted(trials.keys() - numbers):
         return f"trial {strays[0]} is numbered far above the others"
-    if gaps := sorted(set(range(max(known, default=-1) + 1)) - known):
+    if gaps := sorted(set(range(max(numbers, default=-1) + 1)) - numbers):
         return f"trial {', '.join(map(str, gaps))} is gone"
     try:
         [(stored,)] = connection.execute(SETTINGS, [name, OURS]).fetchall()
