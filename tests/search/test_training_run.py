@@ -11,9 +11,10 @@ from tunewright.errors import RunError
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.search.callbacks import StudyCallback
+from tunewright.search.prepare import run_part
 from tunewright.search.signals import Interrupted
 from tunewright.search.stages import train
-from tunewright.search.training_run import TrainResult
+from tunewright.search.training_run import TrainResult, free_folder
 
 
 def trained(
@@ -39,6 +40,17 @@ def test_several_seeds_are_trained_and_their_spread_is_reported(tmp_path: Path) 
     for seed, folder in zip((1, 2, 3), found.folders, strict=True):
         assert folder.read_config()["seed"] == seed
         assert (folder.checkpoints / "best.safetensors").exists()
+
+
+def test_a_run_from_before_a_switch_was_there_is_the_same_run(tmp_path: Path) -> None:
+    tree = compose(find_recipe("blobs"), ["executor.type=inline"]).tree
+    run = RunFolder(tmp_path / "run")
+    del tree["training"]["keep_predictions"]
+    run.write_config(run_part(tree))
+    now = compose(find_recipe("blobs"), ["executor.type=inline"]).tree
+    assert free_folder(run.path, now).path == run.path
+    now["training"]["keep_predictions"] = True
+    assert free_folder(run.path, now).path.name == "run-2"
 
 
 def test_of_seeds_that_rounding_tells_apart_the_first_is_the_best(tmp_path: Path) -> None:

@@ -173,12 +173,12 @@ def differences(
         for path in {**flat, **kept}
         if not path.startswith(("trackers", *ignored))
         and not (path in kept and path in flat and _alike(kept[path], flat[path]))
-        and not (path not in kept and flat[path] in NOTHING)
+        and not (path not in kept and (flat[path] is False or flat[path] in NOTHING))
     }
 
 
 NOTHING: tuple[Any, ...] = ({}, "none", None)
-"""Values of keys that switch nothing on: an older version stored none of them."""
+"""Values of keys that switch nothing on, as false does: an older version stored none of them."""
 
 
 def _metrics(goal: str | Sequence[str] | None) -> tuple[str, ...]:
