@@ -21,7 +21,15 @@ from command_lines import parsed
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-WALKS = ("tutorial", "own-data", "several-labels", "own-space", "own-recipe", "own-components")
+WALKS = (
+    "tutorial",
+    "reading-a-report",
+    "own-data",
+    "several-labels",
+    "own-space",
+    "own-recipe",
+    "own-components",
+)
 MARK = re.compile(r"(runs|slow)|needs: (.+)|file: (.+)")
 SMALL = ("--trials", "2", "stages.explore.training.epochs=2", "stages.final.training.epochs=2")
 """What is added to a search outside of the walks: its words are tried, not its result."""

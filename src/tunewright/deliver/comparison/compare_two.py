@@ -239,7 +239,7 @@ def _compare_rows(
             ]
             direction: Direction = "min" if metric in LESS else "max"
             name = metric if unit == "picture" else f"mean {metric}"
-            found = paired_difference(of, name, direction, *scores, unit)
+            found = paired_difference(of, name, direction, scores[0], scores[1], unit)
             if found is not None and unit != "picture":
                 found = replace(found, method=f"{found.method}: what others of them would give")
             paired += [found] if found is not None else []

@@ -107,7 +107,12 @@ def study_contents(view: StudyView, *, beside: Path | None = None) -> StudyConte
 
 def _pairs(recipe: str) -> Sequence[tuple[str, str]]:
     """Return the parameters that a recipe draws against each other; none of an unknown recipe."""
-    return find_recipe(recipe).heat_maps if recipe in recipe_names() else ()
+    if recipe not in recipe_names():
+        return ()
+    try:
+        return find_recipe(recipe).heat_maps
+    except TunewrightError:  # of a package that cannot be imported here
+        return ()
 
 
 def _on_gpu(view: StudyView) -> bool | None:
