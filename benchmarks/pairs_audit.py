@@ -2,7 +2,9 @@
 
 embed -> split -> tune on the tuning subset for 8 epochs -> audit: configurations on all data for 20
 epochs, then the same ones on the subset for 20 epochs, through the command line. The data set stays
-where it is: only figures are written.
+where it is: only figures are written. The tuning subset of so small a set is all of it, so that the
+second audit repeats the first: its tau of 1 says that a training repeats itself, not that a subset
+is enough.
 
     python benchmarks/pairs_audit.py DATA_FOLDER [--work FOLDER]
 """
