@@ -24,7 +24,7 @@ from tunewright.runs.record import Trial
 from tunewright.typed_arguments import Configs, FileArguments
 
 if TYPE_CHECKING:
-    from tunewright.search.read_study import StudyView
+    from tunewright.search.reporting.study_view import StudyView
 
 GivenSpace = Mapping[str, Any] | Path | str | None
 

@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from tunewright.runs.record import Trial
     from tunewright.search.audit.plan_audit import AuditPlan
     from tunewright.search.callbacks import StudyCallback
-    from tunewright.search.read_study import StudyView
     from tunewright.search.recovery.repair_report import RepairReport
+    from tunewright.search.reporting.study_view import StudyView
 
 Study = Annotated[
     str | Path | None,

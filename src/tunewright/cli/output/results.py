@@ -45,7 +45,7 @@ if TYPE_CHECKING:  # `show` and `space` start without the engine
     from tunewright.deliver.replay import ReplayReport
     from tunewright.reports.report_file import ReportFile
     from tunewright.search.evaluate_run import Evaluation
-    from tunewright.search.read_study import StudyView
+    from tunewright.search.reporting.study_view import StudyView
     from tunewright.search.stages import TuneResult
     from tunewright.search.training_run import TrainResult
 

@@ -14,7 +14,7 @@ from tunewright.reports.heat_map import write_heat_map
 from tunewright.reports.picture_files import check_output
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.record import Goal, StudyRecord, Trial
-from tunewright.search.read_study import StudyView
+from tunewright.search.reporting.study_view import StudyView
 
 
 def heat_map_names(written: str) -> tuple[str, str]:

@@ -16,7 +16,8 @@ from tunewright.errors import StudyError
 from tunewright.recipes.compression.lambdas import weight_of
 from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.record import Trial, TrialState
-from tunewright.search.read_study import StudyView, read_study
+from tunewright.search.read_study import read_study
+from tunewright.search.reporting.study_view import StudyView
 
 RECIPE = "compression"
 

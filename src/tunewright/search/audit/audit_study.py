@@ -33,7 +33,7 @@ from tunewright.search.audit.stored_audit import (
 )
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.loop.lease import FolderLock
-from tunewright.search.read_study import StudyView
+from tunewright.search.reporting.study_view import StudyView
 from tunewright.search.signals import Interrupted, stop_flag
 from tunewright.search.storage.trusted_servers import refuse_stored_servers
 from tunewright.search.training_run import write_configs

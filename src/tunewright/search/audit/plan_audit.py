@@ -17,7 +17,7 @@ from tunewright.runs.quantities import duration
 from tunewright.runs.record import Trial
 from tunewright.search.audit.choose_trials import choose_trials, rankable_trials
 from tunewright.search.audit.stored_audit import audit_folder, read_audit, read_run
-from tunewright.search.read_study import StudyView
+from tunewright.search.reporting.study_view import StudyView
 from tunewright.search.study.compatibility import NOT_COMPARED
 from tunewright.search.training_run import free_folder
 from tunewright.search.transfer.trial_matching import differences

@@ -19,7 +19,7 @@ from tunewright.errors import StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.read_study import StudyView, read_study
+from tunewright.search.read_study import read_study
 from tunewright.search.refine.trial_split import (
     describe_stages,
     refines,
@@ -27,6 +27,7 @@ from tunewright.search.refine.trial_split import (
     split_trials,
     stage_seconds,
 )
+from tunewright.search.reporting.study_view import StudyView
 from tunewright.search.results import refuse_failure
 from tunewright.search.stages import (
     PreparedSearch,

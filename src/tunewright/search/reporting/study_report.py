@@ -24,7 +24,7 @@ from tunewright.reports.study.contents import (
 from tunewright.reports.study.kinds import write_figure
 from tunewright.runs.atomic import read_json, read_yaml
 from tunewright.runs.folder import RunFolder, StudyFolder
-from tunewright.search.read_study import StudyView
+from tunewright.search.reporting.study_view import StudyView
 from tunewright.search.reporting.trial_ensemble import MADE, stored_ensemble
 from tunewright.search.results import winner_folder
 
