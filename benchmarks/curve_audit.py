@@ -20,7 +20,7 @@ import numpy as np
 from early_stopping import alexnet, deberta
 from rounds import save
 
-from tunewright.analysis.audit.agreement import Agreement, Estimate, measure_agreement
+from tunewright.analysis.audit.agreement import Agreement, IntervalEstimate, measure_agreement
 from tunewright.analysis.audit.epoch_agreement import first_good_epoch, measure_epochs
 
 EPOCHS = 8
@@ -89,7 +89,7 @@ def shown(one: Agreement) -> dict[str, Any]:
     }
 
 
-def figures(one: Estimate) -> list[float | None]:
+def figures(one: IntervalEstimate) -> list[float | None]:
     """Return the value and its interval."""
     return [None if x is None else round(x, 4) for x in (one.value, one.low, one.high)]
 

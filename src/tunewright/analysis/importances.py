@@ -36,7 +36,7 @@ class JudgedTrials:
         return _varying(self.trials)
 
     @property
-    def finished(self) -> int:
+    def finished_count(self) -> int:
         """How many of the trials finished."""
         return len(self.trials) - len(self.predicted)
 
@@ -164,8 +164,8 @@ def no_best_tenth(judged: JudgedTrials) -> str:
     if count < FEWEST:
         also = f" and {len(judged.predicted)} predicted" if judged.predicted else ""
         return (
-            f"{judged.finished} completed{also}, and with fewer than {FEWEST} the best tenth is a "
-            "single trial"
+            f"{judged.finished_count} completed{also}, and with fewer than {FEWEST} the best tenth "
+            "is a single trial"
         )
     if placed[-1][0] == 1:
         return (

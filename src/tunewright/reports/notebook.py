@@ -58,7 +58,9 @@ def best_so_far_svg(record: StudyRecord) -> str:
         corners += [place(trial, before), place(trial, score)]
         before = score
     corners.append(place(last, before))
-    label = _shown(f"best {record.goal} so far, from {number(steps[0][1])} to {number(before)}")
+    label = _format_value(
+        f"best {record.goal} so far, from {number(steps[0][1])} to {number(before)}"
+    )
     return (
         f'<svg role="img" aria-label="{label}" width="{WIDTH}" height="{HEIGHT}">'
         f'<polyline fill="none" stroke="{COLOURS[0]}" stroke-width="2" '
@@ -86,7 +88,7 @@ def evaluation_summary(figures: Mapping[str, Any]) -> str:
 
 def heading(text: str) -> str:
     """Return a text in bold."""
-    return f"<p><b>{_shown(text)}</b></p>"
+    return f"<p><b>{_format_value(text)}</b></p>"
 
 
 def paragraph(text: str) -> str:
@@ -96,10 +98,10 @@ def paragraph(text: str) -> str:
 
 def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     """Return a table of at most `ROWS` rows; the first column names its row."""
-    head = "".join(f"<th scope='col' style='{LEFT}'>{_shown(name)}</th>" for name in columns)
+    head = "".join(f"<th scope='col' style='{LEFT}'>{_format_value(name)}</th>" for name in columns)
     lines = [
-        f"<tr><th scope='row' style='{LEFT}'>{_shown(first)}</th>"
-        + "".join(f"<td style='{LEFT}'>{_shown(value)}</td>" for value in others)
+        f"<tr><th scope='row' style='{LEFT}'>{_format_value(first)}</th>"
+        + "".join(f"<td style='{LEFT}'>{_format_value(value)}</td>" for value in others)
         + "</tr>"
         for first, *others in rows[:ROWS]
     ]
@@ -109,7 +111,7 @@ def table(columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
 
 def link(file: Path, text: str) -> str:
     """Return a link to a file."""
-    return f'<p><a href="{escape(address(file))}">{_shown(text)}</a></p>'
+    return f'<p><a href="{escape(address(file))}">{_format_value(text)}</a></p>'
 
 
 def address(file: Path) -> str:
@@ -133,6 +135,6 @@ def number(value: float | None) -> str:
     return "" if value is None else f"{value:.5g}"
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     text = number(value) if isinstance(value, float) else str(value)
     return escape(printable(shorten(text, TEXT)))

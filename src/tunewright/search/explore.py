@@ -155,7 +155,7 @@ def explore(
             found = replicate(recipe, prepared, replicates, executor, watch)
             record, found = with_winner(record, found)
             _write_results(recipe, prepared, record, found)
-        return SearchResult(record, ending, found, loop.exhausted)
+        return SearchResult(record, ending, found, loop.space_is_exhausted)
     finally:
         if executor is not None:
             executor.close()

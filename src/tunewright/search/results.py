@@ -47,7 +47,7 @@ def write_results(
             "parameters": dict(best.parameters),
             "interval": best.interval,
             "seeds": dict(best.seeds),
-            **_replicated(folder, record, replication),
+            **_replication_results(folder, record, replication),
             "other_goals": dict(best.others),
             "costs": dict(best.costs),
             "curve": {str(step): value for step, value in best.curve.items()},
@@ -55,7 +55,7 @@ def write_results(
     )
 
 
-def _replicated(
+def _replication_results(
     folder: StudyFolder, record: StudyRecord, replication: Replication | None
 ) -> dict[str, Any]:
     """Return what replicates add to the results of the winner; empty without them.

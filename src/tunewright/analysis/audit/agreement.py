@@ -22,7 +22,7 @@ MOST_AT_ONCE = 2**24
 
 
 @dataclass(frozen=True)
-class Estimate:
+class IntervalEstimate:
     """A figure with its 95 % bootstrap interval; all are None where it cannot be measured."""
 
     value: float | None
@@ -41,13 +41,13 @@ class Agreement:
     """
 
     configurations: int
-    tau: Estimate
+    tau: IntervalEstimate
     top: int
-    top_tau: Estimate
+    top_tau: IntervalEstimate
     best: int
-    recall: Estimate
-    regret: Estimate
-    kept_regret: Estimate
+    recall: IntervalEstimate
+    regret: IntervalEstimate
+    kept_regret: IntervalEstimate
 
 
 def measure_agreement(
@@ -162,13 +162,13 @@ def _ratio(both: Floats, one: Floats, other: Floats) -> Floats:
     return found
 
 
-def _estimate(measured: Sequence[Floats], count: int) -> Estimate:
+def _estimate(measured: Sequence[Floats], count: int) -> IntervalEstimate:
     """Return the figure of all configurations, with the interval of `count` resampled ones."""
     value, draws = measured
     known = draws[np.isfinite(draws)]
     if not np.isfinite(value[0]) or not len(known):
-        return Estimate(None)
-    return Estimate(float(value[0]), *percentiles(known, level=_expanded_level(count)))
+        return IntervalEstimate(None)
+    return IntervalEstimate(float(value[0]), *percentiles(known, level=_expanded_level(count)))
 
 
 def _expanded_level(count: int) -> float:

@@ -141,10 +141,10 @@ def _search_cost(trials: Sequence[Trial], full: FidelityLevel) -> float | None:
 def _tolerance(record: StudyRecord, full: FidelityLevel, sign: float) -> tuple[float, str]:
     """Return how far two equally good configurations may differ, and what it was taken from."""
     groups = [list(run.seeds.values()) for run in full.runs if len(run.seeds) > 1]
-    if spread := _pooled(groups):
+    if spread := _pool_deviations(groups):
         return spread, "standard deviation over the seeds of the audited runs"
     groups = [list(t.seeds.values()) for t in record.of_state("done") if len(t.seeds) > 1]
-    if spread := _pooled(groups):
+    if spread := _pool_deviations(groups):
         return spread, "standard deviation over the seeds of the search's trials"
     ranked = [run for run in full.runs if run.score is not None and run.interval is not None]
     if ranked:
@@ -157,7 +157,7 @@ def _tolerance(record: StudyRecord, full: FidelityLevel, sign: float) -> tuple[f
     return 0.0, ""
 
 
-def _pooled(groups: Sequence[Sequence[float]]) -> float:
+def _pool_deviations(groups: Sequence[Sequence[float]]) -> float:
     """Return the standard deviation within groups; 0 where there is none."""
     freedom = sum(len(group) - 1 for group in groups)
     squares = sum(stdev(group) ** 2 * (len(group) - 1) for group in groups)

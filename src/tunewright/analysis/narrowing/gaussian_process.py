@@ -26,7 +26,7 @@ class Differences:
 
     squares: Floats
 
-    def weighted(self, weights: Floats) -> Floats:
+    def distances(self, weights: Floats) -> Floats:
         """Return [rows, columns] the distances r under weights [dimensions]."""
         total: Floats = np.tensordot(weights, self.squares, axes=1)
         return np.sqrt(np.maximum(total, 0.0))
@@ -123,7 +123,7 @@ def fit(points: Floats, values: Floats, is_choice: np.ndarray, levels: int = 0) 
     assert best is not None
     weights = np.exp(-2.0 * best.x[:-2])
     signal, noise = (float(number) for number in np.exp(best.x[-2:]))
-    covariance = signal * _matern(apart.weighted(weights))
+    covariance = signal * _matern(apart.distances(weights))
     covariance[np.diag_indices(len(values))] += noise + JITTER
     factor = cholesky(covariance, lower=True, check_finite=False)
     solved = cho_solve((factor, True), values, check_finite=False)
@@ -139,7 +139,7 @@ def _loss(
     count = len(values)
     weights = np.exp(-2.0 * free[:-2])
     signal, noise = np.exp(free[-2]), np.exp(free[-1])
-    r = apart.weighted(weights)
+    r = apart.distances(weights)
     decay = np.exp(-ROOT5 * r)
     kernel = signal * (1.0 + ROOT5 * r + 5.0 / 3.0 * r**2) * decay
     covariance = kernel.copy()

@@ -75,7 +75,7 @@ class NarrowedSpace(Result):
         return any(one.change != "kept" for one in self.parameters)
 
     @classmethod
-    def unchanged(cls, specification: Mapping[str, Any]) -> "NarrowedSpace":
+    def as_searched(cls, specification: Mapping[str, Any]) -> "NarrowedSpace":
         """Return a space as it was searched."""
         whole = {**specification, "inherit": False}
         return cls((), whole, 0, CutTrials(0), ("The space of the first search, as it was.",))

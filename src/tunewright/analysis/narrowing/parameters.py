@@ -55,17 +55,17 @@ class Narrower:
         path, domain = parameter.path, parameter.domain
         columns = self.location.columns
         if path not in columns:
-            return self._changed(parameter, domain, "kept", "no trial has it")
+            return self._result(parameter, domain, "kept", "no trial has it")
         top, has = self.top_of(path), int(self.location.of_trials(path).present.sum())
         if has < 2 * FEWEST_TOP and not isinstance(domain, Categorical):
-            return self._changed(parameter, domain, "kept", f"only {trials(has)} have it")
+            return self._result(parameter, domain, "kept", f"only {trials(has)} have it")
         if isinstance(domain, Categorical):
             return self._choices(parameter, domain, top)
         return self._range(parameter, top)
 
     def _range(self, parameter: Parameter, top: Codes) -> NarrowedParameter:
         column = self.location.of_trials(parameter.path)
-        low, high = self._needed(column, top)
+        low, high = self._needed_range(column, top)
         low = 0.0 if low < LEAST_CUT else low
         high = 1.0 if high > 1.0 - LEAST_CUT else high
         domain = part_of(column, low, high)
@@ -87,13 +87,13 @@ class Narrower:
             side = join_words(["upper" if edge.high else "lower" for edge in edges])
             reason = f"trials get better up to its {side} end; {ends}"
             cut = any(low > 0.0 if edge.high else high < 1.0 for edge in edges)
-            return self._changed(parameter, domain, "moved" if cut else "widened", reason)
+            return self._result(parameter, domain, "moved" if cut else "widened", reason)
         if domain == before:
-            return self._changed(parameter, before, "kept", "the best may lie anywhere in it")
+            return self._result(parameter, before, "kept", "the best may lie anywhere in it")
         reason = f"{ends}, and beyond the new range the best is excluded"
-        return self._changed(parameter, domain, "narrowed", reason)
+        return self._result(parameter, domain, "narrowed", reason)
 
-    def _needed(self, column: ParameterColumn, top: Codes) -> tuple[float, float]:
+    def _needed_range(self, column: ParameterColumn, top: Codes) -> tuple[float, float]:
         """Return the places from 0 to 1 between which the best trials and the optimum lie.
 
         The range of the trials is wider by their mean distance: so far apart, the next better one
@@ -129,7 +129,7 @@ class Narrower:
         kept = sorted(kept) if edges and all(map(is_number, kept)) else kept
         found: Domain = Categorical(tuple(kept))
         if found == domain:
-            return self._changed(parameter, domain, "kept", "no choice is surely worse")
+            return self._result(parameter, domain, "kept", "no choice is surely worse")
         reason = f"{len(top)} best trials"
         if dropped:
             them = join_words([figure(choice) for choice in dropped])
@@ -139,9 +139,9 @@ class Narrower:
         change: Change = "moved" if edges and dropped else "widened" if edges else "narrowed"
         if change == "narrowed" and len(kept) == 1:
             change = "fixed"
-        return self._changed(parameter, found, change, reason)
+        return self._result(parameter, found, change, reason)
 
-    def _changed(
+    def _result(
         self, parameter: Parameter, after: Domain, change: Change, reason: str
     ) -> NarrowedParameter:
         best = self.best.get(parameter.path)

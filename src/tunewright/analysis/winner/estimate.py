@@ -26,7 +26,7 @@ FEWEST = 2
 
 
 @dataclass(frozen=True)
-class Estimate:
+class ArmEstimate:
     """What replicates say of an arm; more is better.
 
     value: shrunk, with its 95 % interval low to high. mean: of the replicates alone, over all
@@ -63,7 +63,7 @@ def trust_in_search(scores: Sequence[float], noise: float) -> float:
 class Estimates:
     """The estimates by trial, and the noise that they rest on."""
 
-    by_trial: Mapping[int, Estimate]
+    by_trial: Mapping[int, ArmEstimate]
     noise: ReplicateNoise
 
 
@@ -92,7 +92,7 @@ def estimate_arms(arms: Sequence[Arm], searched: Sequence[float]) -> Estimates |
         value, mean = float(values[index]), float(noise.means[index])
         half = quantile * math.hypot(spreads[index], shared)
         plain = quantile * math.hypot(errors[index], shared)
-        found[arm.trial] = Estimate(
+        found[arm.trial] = ArmEstimate(
             value, value - half, value + half, mean, plain, float(errors[index])
         )
     return Estimates(found, noise)

@@ -49,7 +49,7 @@ def describe_ties(found: Replication) -> str:
     if not found.tied:
         return ""
     others = [_name(found.arm(trial)) for trial in found.tied if trial != found.winner]
-    text = f"tied: the replicates do not tell trial {found.winner} from {_listed(others)}"
+    text = f"tied: the replicates do not tell trial {found.winner} from {_join_names(others)}"
     if not found.preferred or found.winner is None:
         return text
     cost = found.arm(found.winner).costs.get(found.preferred)
@@ -92,7 +92,7 @@ def _name(arm: ReplicatedArm) -> str:
     return f"trial {arm.trial}{' (the defaults)' if arm.is_default else ''}"
 
 
-def _listed(names: Sequence[str]) -> str:
+def _join_names(names: Sequence[str]) -> str:
     return names[0] if len(names) == 1 else f"{', '.join(names[:-1])} and {names[-1]}"
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from rich.console import Console
 from rich.table import Table
 
-from tunewright.analysis.audit.agreement import Agreement, Estimate
+from tunewright.analysis.audit.agreement import Agreement, IntervalEstimate
 from tunewright.cli.output.formatting import figure, print_line
 from tunewright.search.audit.plan_audit import AuditPlan, describe_plan
 
@@ -74,7 +74,7 @@ def _agreement_table(
     return table
 
 
-def _estimate(found: Estimate) -> str:
+def _estimate(found: IntervalEstimate) -> str:
     if found.value is None or found.low is None or found.high is None:
         return "-"
     return f"{found.value:.3g} ({found.low:.3g} .. {found.high:.3g})"

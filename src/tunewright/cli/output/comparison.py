@@ -61,11 +61,11 @@ def _differing_table(
     for column in ("", *names):
         table.add_column(printable(column), overflow="fold")
     for name, first, second in rows[:ROWS]:
-        table.add_row(*(printable(_shown(value)) for value in (name, first, second)))
+        table.add_row(*(printable(_format_value(value)) for value in (name, first, second)))
     return table
 
 
-def _shown(value: Any) -> str:
+def _format_value(value: Any) -> str:
     return "-" if value is None else figure(value)
 
 

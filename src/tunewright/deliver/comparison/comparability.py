@@ -49,8 +49,8 @@ def refuse_unlike(one: Side, other: Side) -> None:
         )
     if one.goals[0] != other.goals[0]:
         raise UsageError(
-            f"the goal of {one.name} is {_shown(one.goals[0])}, that of {other.name} "
-            f"{_shown(other.goals[0])}",
+            f"the goal of {one.name} is {_format_goal(one.goals[0])}, that of {other.name} "
+            f"{_format_goal(other.goals[0])}",
             expected="two with one goal",
             remedy=_one_by_one(one, other),
         )
@@ -144,7 +144,7 @@ def _differing(first: Mapping[str, Any], second: Mapping[str, Any], section: str
     return [name for name in names if first.get(name) != second.get(name)]
 
 
-def _shown(goal: Goal) -> str:
+def _format_goal(goal: Goal) -> str:
     return f"{goal.metric}:{goal.direction}"
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tunewright.analysis.findings.finding import Finding
 from tunewright.reports.charts.chart import Chart, ParallelChart
 from tunewright.reports.charts.interactive import figure_json
-from tunewright.reports.study.contents import Command, Picture
+from tunewright.reports.study.contents import Command, EvaluationPicture
 from tunewright.runs.atomic import write_text
 
 if TYPE_CHECKING:
@@ -70,7 +70,7 @@ class PageSection:
     commands: Sequence[Command] = ()
     panels: Sequence[Panel] = ()
     logs: Sequence[Log] = ()
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[EvaluationPicture] = ()
     links: Sequence[str] = ()
 
     @property

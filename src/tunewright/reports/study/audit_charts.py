@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tunewright.analysis.audit.agreement import Agreement, Estimate
+from tunewright.analysis.audit.agreement import Agreement, IntervalEstimate
 from tunewright.analysis.audit.judge import FidelityAudit
 from tunewright.reports.charts.chart import Chart, ChartAxis, Series
 from tunewright.reports.figures import COLOURS
@@ -78,7 +78,7 @@ def _by_epoch(found: FidelityAudit) -> list[Chart]:
 
 
 def _epoch_chart(
-    title: str, axis: str, epochs: Sequence[int], estimates: Sequence[Estimate]
+    title: str, axis: str, epochs: Sequence[int], estimates: Sequence[IntervalEstimate]
 ) -> Chart:
     series = Series(
         title,
@@ -92,7 +92,7 @@ def _epoch_chart(
     return Chart(title, [series], ChartAxis("epoch"), ChartAxis(axis), note=note)
 
 
-def _text(one: Estimate) -> str:
+def _text(one: IntervalEstimate) -> str:
     if one.value is None or one.low is None or one.high is None:
         return ""
     return f"{one.value:.3g} ({one.low:.3g} to {one.high:.3g})"

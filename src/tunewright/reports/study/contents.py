@@ -30,7 +30,7 @@ class FailureLog:
 
 
 @dataclass(frozen=True)
-class Picture:
+class EvaluationPicture:
     """A picture that an evaluation drew. data: as a `data:` URL, which needs no other file."""
 
     title: str
@@ -52,7 +52,7 @@ class EvaluationFigures:
     notes: Sequence[str]
     figures: Mapping[str, Any]
     files: Sequence[str] = ()
-    pictures: Sequence[Picture] = ()
+    pictures: Sequence[EvaluationPicture] = ()
 
 
 @dataclass(frozen=True)

@@ -65,7 +65,7 @@ class StudyLoop(RunLoop[TrialRun]):
         self._timings.load(record, search.folder)
 
     @property
-    def exhausted(self) -> bool:
+    def space_is_exhausted(self) -> bool:
         """Whether every point of the space has been tried, so that more trials change nothing."""
         count = self.study.count
         return self._no_point_left or self.study.reachable(count + 1) == count

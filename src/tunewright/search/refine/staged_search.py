@@ -139,14 +139,14 @@ class StagedSearch:
         for key in ("budget", "timeout"):
             if (seconds := getattr(self.study, key)) is not None:
                 limits[key] = stage_seconds(self.study, seconds, -1, 1)
-        search = self._limited(self.first, limits)
+        search = self._with_limits(self.first, limits)
         self._announce("explore", search, count)
         found = run_search(self.recipe, search, self.watch)
         if found.ending == "finished":
             refuse_failure(found.folder, found.record)
         return found
 
-    def _limited(self, search: PreparedSearch, limits: Mapping[str, Any]) -> PreparedSearch:
+    def _with_limits(self, search: PreparedSearch, limits: Mapping[str, Any]) -> PreparedSearch:
         """Return a search with other settings of `study` in this call; none of them is stored."""
         study = search.study
         values = {f"study.{key}": value for key, value in limits.items()}
@@ -189,7 +189,7 @@ class StagedSearch:
         except StudyError as error:
             self.watch.notice(f"refining in the same space: {error.came}")
             file = self.folder.path / "refine.yaml"
-            NarrowedSpace.unchanged(view.specification).write(file)
+            NarrowedSpace.as_searched(view.specification).write(file)
             return [file]
         for notice in found.notices:
             self.watch.notice(notice)
@@ -252,6 +252,6 @@ class StagedSearch:
         if place:
             search = self._second(files, place - 1, count, final=True)
         else:
-            search = self._limited(self.prepare_first(), {"trials": max(1, count)})
+            search = self._with_limits(self.prepare_first(), {"trials": max(1, count)})
         search = replace(search, began=self.first.began)
         return replace(search, study=replace(search.study, notices=()))

@@ -102,7 +102,7 @@ class ReplicateLoop(RunLoop[ReplicateRun]):
         )
 
     @property
-    def unfinished(self) -> int:
+    def unfinished_count(self) -> int:
         """How many replicates were begun and wait to be resumed."""
         return len(self.waiting) + len(self.live)
 

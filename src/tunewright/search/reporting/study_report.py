@@ -17,8 +17,8 @@ from tunewright.reports.report_file import ReportFile
 from tunewright.reports.study.contents import (
     Command,
     EvaluationFigures,
+    EvaluationPicture,
     FailureLog,
-    Picture,
     StudyContents,
 )
 from tunewright.reports.study.kinds import write_figure
@@ -237,7 +237,7 @@ def read_evaluation(
     return EvaluationFigures(named, rows, list(baselines), notes, figures, linked, pictures)
 
 
-def _embed(file: Path) -> Picture | None:
+def _embed(file: Path) -> EvaluationPicture | None:
     """Return a picture for the page itself; None for a large one, which is a link alone."""
     try:
         if file.stat().st_size > PICTURE_BYTES:
@@ -248,7 +248,7 @@ def _embed(file: Path) -> Picture | None:
     if not content.startswith(PNG):
         return None
     name = next((text for stem, text in TITLES.items() if file.stem.startswith(stem)), file.stem)
-    return Picture(name, f"data:image/png;base64,{b64encode(content).decode()}")
+    return EvaluationPicture(name, f"data:image/png;base64,{b64encode(content).decode()}")
 
 
 def _facts(view: StudyView) -> Sequence[tuple[str, str]]:

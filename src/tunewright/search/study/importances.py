@@ -130,7 +130,7 @@ class ImportanceSource:
             metric=judged.goal.metric,
             direction=judged.goal.direction,
             method=method,
-            finished=judged.finished,
+            finished=judged.finished_count,
             predicted=len(judged.predicted),
             resamples=resamples,
             parameters=rows,
