@@ -147,7 +147,8 @@ def replicate(
     if ending == "interrupted":
         raise Interrupted(
             f"stopped: the search of {prepared.name!r} is complete, and {loop.unfinished_count} "
-            "running replicate(s) of its best configurations will resume from their last checkpoints",
+            "running replicate(s) of its best configurations will resume from their "
+            "last checkpoints",
             remedy="Run the same command again to resume; study.replicate=0 goes without them.",
         )
     watch.notice(describe(found)[0])
