@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -94,8 +94,8 @@ def test_a_coordinator_that_dies_between_them_tries_none_twice(
 ) -> None:
     original, calls = Study.ask, [0]
 
-    def cutting(self: Study) -> Any:
-        asked = original(self)
+    def cutting(self: Study, proposed: Mapping[str, Any] | None = None) -> Any:
+        asked = original(self, proposed)
         calls[0] += 1
         if calls[0] == call:
             raise Unplugged

@@ -42,7 +42,9 @@ Budget = Annotated[
 ]
 Sampler = Annotated[
     str | None,
-    typer.Option(help="tpe, random, grid, quasi_random, gp, cma_es, or one that is installed."),
+    typer.Option(
+        help="tpe, random, grid, quasi_random, gp, cma_es, curves, or one that is installed."
+    ),
 ]
 Pruner = Annotated[
     str | None,
