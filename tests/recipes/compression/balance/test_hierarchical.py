@@ -165,6 +165,7 @@ def test_bad_values_are_refused(value: str) -> None:
         configured("balance=hierarchical", value)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     """Four epochs, and four that are killed on the way, with adaptive gammas."""
     words = [*SHORT, "balance.strategy=adaptive", "balance.window=2", "epochs=4",
