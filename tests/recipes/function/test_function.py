@@ -569,7 +569,7 @@ def run_the_package(folder, *start):
     )
 
 
-@pytest.mark.parametrize("start", [["-m", "app"], ["app"]])
+@pytest.mark.parametrize("start", [["-m", "app"], pytest.param(["app"], marks=pytest.mark.slow)])
 def test_a_main_that_no_worker_can_import_runs_in_this_process(start, tmp_path):
     done = run_the_package(tmp_path, *start)
     assert "same 2" in done.stdout, done.stderr
