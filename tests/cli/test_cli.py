@@ -362,14 +362,9 @@ def test_a_notebook_may_write_paths_as_text_and_a_space_as_a_mapping(files):
     assert list(request.space.parameters) == ["point.x"]
 
 
-def test_analyze_reads_any_study_without_torch(files, monkeypatch, capsys):
-    script = """
-import optuna
-optuna.logging.set_verbosity(optuna.logging.ERROR)
-study = optuna.create_study(study_name="s", storage="sqlite:///study.db")
-study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
-"""
-    subprocess.run([sys.executable, "-c", script], check=True)
+def test_analyze_reads_any_study_without_torch(files, monkeypatch, capsys, optuna_storage):
+    study = optuna.create_study(study_name="s", storage=optuna_storage("sqlite:///study.db"))
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=3)
     assert "torch" not in loaded_by("analyze", "study.db")
     code, out, _ = typed(monkeypatch, capsys, "analyze", "study.db", "--json")
     assert (code, json.loads(out)["trials"]) == (0, 3)

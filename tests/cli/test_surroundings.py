@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from tunewright.cli import main
 from tunewright.cli.surroundings import explain
 
 COMMAND = (sys.executable, "-m", "tunewright")
@@ -94,8 +95,9 @@ def test_a_terminal_that_knows_ascii_only(tmp_path):
     assert r"\u03a9\u2260" in done.stdout
 
 
-def test_names_that_no_file_system_takes(tmp_path):
+def test_names_that_no_file_system_takes(tmp_path, monkeypatch, capsys):
     (tmp_path / "loop").symlink_to("loop")
+    monkeypatch.chdir(tmp_path)
     for words, said in (
         (("analyze", "m" * 280), "mmm"),
         (("tune", "pairs", "--name", "k" * 260), "(File name too long)"),
@@ -104,7 +106,10 @@ def test_names_that_no_file_system_takes(tmp_path):
         (("evaluate", "q" * 300), "qqq"),
         (("show", "pairs", f"optim.type={'r' * 300}"), "rrr"),
     ):
-        done = run(*words, cwd=tmp_path)
-        assert done.returncode in (1, 2), words
-        assert said in done.stderr
-        assert "Traceback" not in done.stderr
+        monkeypatch.setattr(sys, "argv", ["tunewright", *words])
+        with pytest.raises(SystemExit) as end:
+            main()
+        assert end.value.code in (1, 2), words
+        shown = capsys.readouterr().err
+        assert said in shown
+        assert "Traceback" not in shown

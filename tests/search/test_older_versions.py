@@ -1,14 +1,14 @@
 """Studies, runs and databases of earlier versions open, and go on where they were killed."""
 
 import json
-import os
-import subprocess
-import sys
 import zipfile
 from pathlib import Path
 
 import optuna
 import pytest
+from typer.testing import CliRunner
+
+from tunewright.cli import app
 
 ARCHIVE = Path(__file__).parents[1] / "fixtures" / "version_0_1_0.zip"
 TYPED = (
@@ -27,22 +27,18 @@ def searched(epochs: int, trials: int, name: str) -> list[str]:
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
     with zipfile.ZipFile(ARCHIVE) as archive:
         archive.extractall(tmp_path)
     return tmp_path
 
 
-def run(place: Path, *words: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-m", "tunewright", *words],
-        cwd=place,
-        env={**os.environ, "HOME": str(place)},
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout + done.stderr
+def run(*words: str) -> str:
+    """Type a command in the working folder, in this process."""
+    done = CliRunner().invoke(app, list(words))
+    assert done.exit_code == 0, (done.output, done.exception)
+    return done.output
 
 
 def reports(folder: Path) -> list[dict]:
@@ -51,8 +47,8 @@ def reports(folder: Path) -> list[dict]:
 
 def test_a_finished_study_is_shown_and_analysed(place, optuna_storage):
     before = (place / "runs/finished/best_results.json").read_bytes()
-    assert "trial 0" in run(place, "analyze", "runs/finished")
-    run(place, *searched(4, 3, "finished"))
+    assert "trial 0" in run("analyze", "runs/finished")
+    run(*searched(4, 3, "finished"))
     assert (place / "runs/finished/best_results.json").read_bytes() == before
     study = optuna.load_study(
         study_name="finished", storage=optuna_storage(f"sqlite:///{place}/runs/finished/study.db")
@@ -64,7 +60,7 @@ def test_a_finished_study_is_shown_and_analysed(place, optuna_storage):
 def test_a_killed_study_goes_on(place):
     trial = place / "runs/study/trials/00003"
     before = reports(trial)
-    run(place, *searched(6, 6, "study"))
+    run(*searched(6, 6, "study"))
     after = reports(trial)
     assert after[: len(before)] == before, "what was reported stays"
     assert {report["attempt"] for report in after} == {1, 2}
@@ -80,23 +76,22 @@ def test_a_killed_study_goes_on(place):
 def test_a_killed_training_goes_on(place):
     folder = place / "runs/train-pairs"
     before = [report["step"] for report in reports(folder) if report.get("metrics")]
-    run(place, "train", "pairs", *TYPED, "training.epochs=60", "training.batch_size=512")
+    run("train", "pairs", *TYPED, "training.epochs=60", "training.batch_size=512")
     again = [report for report in reports(folder) if report["attempt"] == 2]
     steps = [report["step"] for report in again if report.get("metrics")]
     assert steps[0] in (before[-1], before[-1] + 1), "from the last checkpoint, not from the start"
     assert (folder / "outcome.json").exists()
 
 
-@pytest.mark.slow
 def test_a_lost_database_is_rebuilt(place):
     for file in (place / "runs/finished").glob("study.db*"):
         file.unlink()
-    run(place, "repair", "runs/finished")
-    assert "trial 0" in run(place, "analyze", "runs/finished")
+    run("repair", "runs/finished")
+    assert "trial 0" in run("analyze", "runs/finished")
 
 
 def test_a_run_is_evaluated(place):
     stored = json.loads((place / "runs/finished/final/evaluation.json").read_text())
-    run(place, "evaluate", "runs/finished/final")
+    run("evaluate", "runs/finished/final")
     found = json.loads((place / "runs/finished/final/evaluation.json").read_text())
     assert found["metrics"]["recall_1"] == pytest.approx(stored["metrics"]["recall_1"], abs=0.02)

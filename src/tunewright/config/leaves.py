@@ -187,9 +187,11 @@ def _prune(tree: Tree, schema: type[BaseModel], prefix: str, foreign: dict[str, 
             kept[name] = value
             continue
         inner: Tree = {}
+        own = section.model_fields
         for key, leaf in value.items():
-            owners = [k for k, other in several.items() if key in other.model_fields]
-            if key not in section.model_fields and owners:
+            # Asked of foreign keys alone: pydantic takes its time for `model_fields`.
+            others = () if key in own else several.items()
+            if owners := [k for k, other in others if key in other.model_fields]:
                 foreign[f"{path}.{key}"] = ", ".join(shown_kinds(owners))
             else:
                 inner[key] = leaf

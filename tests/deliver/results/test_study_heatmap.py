@@ -1,6 +1,7 @@
 """Heat maps of studies of any recipe, and studies of `compression` as results."""
 
 import json
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from typing import Any
 import optuna
 import pytest
 from optuna.distributions import CategoricalDistribution, FloatDistribution
+from optuna.storages import RDBStorage
 from optuna.trial import create_trial
 
 import tunewright
@@ -22,11 +24,12 @@ from tunewright.runs.record import Goal, Outcome, StudyRecord, Trial
 WIDE = {"a.lr": FloatDistribution(1e-5, 1e-1, log=True), "b.x": FloatDistribution(0, 1)}
 
 
-@pytest.fixture
-def database(tmp_path: Path, monkeypatch: Any, optuna_storage: Any) -> str:
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A study of Optuna's own: 40 drawn trials of two numbers and a text, one of them awful."""
-    monkeypatch.chdir(tmp_path)
-    study = optuna.create_study(study_name="s", storage=optuna_storage("sqlite:///study.db"))
+    file = tmp_path_factory.mktemp("made") / "study.db"
+    storage = RDBStorage(f"sqlite:///{file}")
+    study = optuna.create_study(study_name="s", storage=storage)
     kinds = CategoricalDistribution(["sgd", "adam", None])
     for n in range(40):
         params = {"a.lr": 10 ** -(1 + n % 4 + n / 50), "b.x": n / 40, "kind": kinds.choices[n % 3]}
@@ -37,6 +40,16 @@ def database(tmp_path: Path, monkeypatch: Any, optuna_storage: Any) -> str:
                 value=1e6 if n == 7 else float(n % 4),
             )
         )
+    storage.remove_session()
+    storage.engine.dispose()
+    return file
+
+
+@pytest.fixture
+def database(made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Return the name of that study's file in the working folder."""
+    monkeypatch.chdir(tmp_path)
+    shutil.copy(made, "study.db")
     return "study.db"
 
 

@@ -569,13 +569,14 @@ def run_the_package(folder, *start):
     )
 
 
-@pytest.mark.parametrize("start", [["-m", "app"], ["app"]])
+@pytest.mark.parametrize("start", [["-m", "app"], pytest.param(["app"], marks=pytest.mark.slow)])
 def test_a_main_that_no_worker_can_import_runs_in_this_process(start, tmp_path):
     done = run_the_package(tmp_path, *start)
     assert "same 2" in done.stdout, done.stderr
     assert "trials run in this process: " in done.stderr
 
 
+@pytest.mark.slow
 def test_under_a_debugger_trials_run_where_the_program_says(tmp_path):
     """Python 3.13's debugger leaves a script that workers can import; those before it hide it."""
     done = run_the_package(tmp_path, "-m", "pdb", "-c", "c", "-c", "q", "app/__main__.py")

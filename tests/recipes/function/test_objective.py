@@ -92,6 +92,7 @@ def test_a_trial_whose_process_dies_goes_on_with_its_values(tmp_path):
         assert trial.curve == {1: first}
 
 
+@pytest.mark.slow
 def test_a_killed_coordinator_resumes_with_the_exact_total(tmp_path, optuna_storage):
     (tmp_path / "script.py").write_text(GUARDED)
     command = [sys.executable, "script.py"]

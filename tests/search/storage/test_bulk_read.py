@@ -4,15 +4,17 @@ import math
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from optuna.trial import TrialState
 
 from tunewright.search.storage.bulk_read import BulkReadingStorage
 
 
-@pytest.fixture
-def url(tmp_path, optuna_storage):
-    url = f"sqlite:///{tmp_path}/study.db"
-    storage = optuna_storage(url)
+@pytest.fixture(scope="module")
+def url(tmp_path_factory):
+    """Three studies of one database, which the tests only read."""
+    url = f"sqlite:///{tmp_path_factory.mktemp('studies')}/study.db"
+    storage = RDBStorage(url)
     optuna.create_study(storage=storage, study_name="before").optimize(
         lambda trial: trial.suggest_float("x", 0, 1), n_trials=3
     )
@@ -39,6 +41,8 @@ def url(tmp_path, optuna_storage):
         for step, value in enumerate(values):
             trial.report(value, 10 * step)
         single.tell(trial, state=TrialState.PRUNED)
+    storage.remove_session()
+    storage.engine.dispose()
     return url
 
 

@@ -11,10 +11,13 @@ from tunewright.analysis.findings.finding import Finding
 from tunewright.reports.charts.chart import Chart, ParallelChart
 from tunewright.reports.charts.interactive import figure_json
 from tunewright.reports.study.contents import Command, EvaluationPicture
-from tunewright.runs.atomic import write_text
+from tunewright.runs.atomic import write_with
 
 if TYPE_CHECKING:
     from jinja2 import Template
+
+PLOTLY = "{plotly}"
+"""What stands in the template's own script element until the page is written."""
 
 
 @dataclass(frozen=True)
@@ -92,27 +95,30 @@ def write_sections(
 
     Texts are escaped: names and values of users are shown as they are.
     """
-    text = _template().render(
+    # Plotly's five megabytes pass as the bytes that they are: as text they cost more than the rest.
+    page = _template().render(
         title=heading,
         heading=heading,
         subtitle=subtitle,
         sections=sections,
-        plotly=_plotly_script(),
+        plotly=PLOTLY,
         footer="Written by Tunewright. This page needs no network and no other file.",
     )
-    write_text(file, text)
+    before, _, after = page.partition(f"<script>{PLOTLY}</script>")
+    script = b"".join((b"<script>", _plotly_script(), b"</script>"))
+    write_with(file, lambda new: new.write_bytes(before.encode() + script + after.encode()))
 
 
-def _plotly_script() -> str:
+def _plotly_script() -> bytes:
     """Return the script that draws the charts; read from Plotly's files, which is quicker."""
     spec = find_spec("plotly")
     for folder in (spec and spec.submodule_search_locations) or ():
         file = Path(folder) / "package_data" / "plotly.min.js"
         if file.is_file():
-            return file.read_text(encoding="utf-8")
+            return file.read_bytes()
     from plotly.offline import get_plotlyjs
 
-    return str(get_plotlyjs())
+    return str(get_plotlyjs()).encode()
 
 
 @cache

@@ -5,6 +5,7 @@ import shlex
 import time
 from base64 import b64encode
 from collections.abc import Mapping, Sequence
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -276,6 +277,7 @@ def _facts(view: StudyView) -> Sequence[tuple[str, str]]:
     return [(name, str(value)) for name, value in rows if value not in (None, "", {})]
 
 
+@cache
 def _version(package: str) -> str:
     try:
         return version(package)

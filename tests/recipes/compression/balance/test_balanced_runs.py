@@ -121,6 +121,7 @@ def test_a_checkpoint_that_also_has_the_last_losses_goes_on_exactly(tmp_path: Pa
     assert equal(whole.state, halves.state)
 
 
+@pytest.mark.slow
 def test_a_killed_process_goes_on_exactly(tmp_path: Path) -> None:
     whole = Run(tmp_path / "whole", *FAMO, *ADAPTIVE, "training.epochs=8")
     whole.attempt()

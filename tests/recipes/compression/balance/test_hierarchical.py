@@ -1,5 +1,6 @@
 """Balance over scales: five tasks that add up, gammas by scale, and a resume bit for bit."""
 
+import copy
 import json
 import math
 import os
@@ -145,6 +146,28 @@ def test_each_task_decays_by_the_gamma_of_its_scale() -> None:
     assert task.decay().tolist() == [0.008, 0.006, 0.008, 0.006, 0.004]
 
 
+def test_the_gammas_of_a_resumed_task_go_on() -> None:
+    config = configured(*SHORT, "balance.strategy=adaptive", "balance.window=2")
+    setups = [make_setup(config, torch.device("cpu")) for _ in range(2)]
+
+    def epoch(number: int, place: int) -> list[float]:
+        task, model = setups[place].task, setups[place].model
+        assert isinstance(task, HierarchicalTask)
+        clock = Clock(number, number, 10, 1)
+        task.on_epoch(model, clock)
+        task.on_valid(
+            {"val_loss": 3.0, **{f"val_{s}_loss": 1.0 for s in ("s1", "s2", "s3")}}, clock
+        )
+        found: list[float] = task.decay().tolist()
+        return found
+
+    firsts = [epoch(number, 0) for number in range(3)]
+    setups[1].task.load_state_dict(copy.deepcopy(setups[0].task.state_dict()))
+    on = [epoch(number, 0) for number in range(3, 6)]
+    assert on == [epoch(number, 1) for number in range(3, 6)]
+    assert firsts[0] != on[0] != on[1], "no gamma moved, so that nothing was tested"
+
+
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
@@ -165,6 +188,7 @@ def test_bad_values_are_refused(value: str) -> None:
         configured("balance=hierarchical", value)
 
 
+@pytest.mark.slow
 def test_a_killed_run_resumes_bit_for_bit(tmp_path: Path) -> None:
     """Four epochs, and four that are killed on the way, with adaptive gammas."""
     words = [*SHORT, "balance.strategy=adaptive", "balance.window=2", "epochs=4",
