@@ -75,6 +75,17 @@ def sloping(params: dict[str, float], report: Callable[[int, float], None]) -> f
     return params["x"]
 
 
+def stepping(params: dict[str, float], report: Callable[[int, float], None]) -> float:
+    return sloping({"length": 3, **params}, report)
+
+
+def objective(trial: optuna.Trial) -> float:
+    x = trial.suggest_float("x", 0, 1)
+    for step in (1, 2, 3):
+        trial.report(x, step)
+    return x
+
+
 CASES = {
     # narrow
     "a goal to narrow for": Case(
@@ -128,6 +139,9 @@ CASES = {
     "words for a table": Case(
         "audit curves.csv training.epochs=6", "Leave it out", "audit curves.csv",
         put("curves.csv", TABLE),
+    ),
+    "an option of an audit": Case(
+        "audit --curvs study", "Did you mean '--curves'?", "audit --curves study"
     ),
     "a line of a table of curves": Case(
         "audit curves.csv", "Correct the line", "", put("curves.csv", swap("1,1,1.0", "1,1,x")),
@@ -186,6 +200,19 @@ CASES = {
         "study.sampler.type=tpe",
         f"{TUNE} --name new study.sampler.type=tpe study.pruner.type=median --trials 3",
     ),
+    "a preference without replicates": Case(
+        f"{TUNE} --trials 3 --name new study.prefer=seconds study.replicate=0",
+        "Leave study.replicate out",
+        f"{TUNE} --trials 3 --name new study.prefer=seconds",
+    ),
+    "a preference without replicates, left out": Case(
+        f"{TUNE} --trials 3 --name new study.prefer=seconds study.replicate=0",
+        "or study.prefer", f"{TUNE} --trials 3 --name new study.replicate=0",
+    ),
+    "importances by another method": Case(
+        "report study --importance fanov", "Did you mean 'fanova'?",
+        "report study --importance fanova",
+    ),
     "a damaged journal": Case(
         "analyze study.log", "head -n", "analyze copy.log", journal, copy_head
     ),
@@ -208,6 +235,26 @@ CALLS = {
         lambda: tunewright.audit("long", function=sloping),
         "training.epochs=", lambda: tunewright.audit("long", "params.length=4", function=sloping),
         lambda: tune(sloping, "long"),
+    ),
+    "an audit of a function, without it": Advice(
+        "audit steps", "function=FUNCTION",
+        lambda: tunewright.audit("steps", "params.length=4", function=sloping),
+        lambda: tune(stepping, "steps"),
+    ),
+    "an audit of a function, its epochs": Advice(
+        "audit steps", "--curves", "audit steps --curves", lambda: tune(stepping, "steps"),
+    ),
+    "an audit of an objective": Advice(
+        lambda: tunewright.audit("own", "training.epochs=4", function=objective),
+        "--curves", "audit own --curves",
+        lambda: tunewright.tune(
+            objective, *INLINE.split()[:-1], goal="value:max", trials=6, name="own"
+        ),
+    ),
+    "importances for a metric misspelt": Advice(
+        lambda: tunewright.analyze("sloping").importances("valeu"), "Did you mean 'value'?",
+        lambda: tunewright.analyze("sloping").importances("value"),
+        lambda: tune(sloping, "sloping"),
     ),
     "an objective of its own space": Advice(
         lambda: tunewright.tune(
