@@ -133,10 +133,6 @@ CASES = {
     "runs of other windows": Case(
         "ensemble one window", "trained with one window", "ensemble one two"
     ),
-    "a soup of several labels": Case(
-        "ensemble several labels --method soup", "Use --method mean",
-        "ensemble several labels --method mean",
-    ),
     "views that cannot be judged": Case(
         f"predict one {TEST} --views hflip", "Use --force",
         f"predict one {TEST} --views hflip --force",

@@ -333,6 +333,7 @@ def test_the_advice_about_a_compressed_picture_helps(case, here):
     obey(CODING[case])
 
 
+@pytest.mark.slow  # each trains or measures with several codecs
 @pytest.mark.parametrize("case", MEASURING)
 def test_the_advice_about_a_measured_compressor_helps(case, here):
     obey(MEASURING[case])

@@ -149,7 +149,7 @@ CASES = {
         "export ensemble", "or name one of them: runs/one", "export runs/one", joined()
     ),
     "one run is no ensemble": Case(
-        "ensemble one", "train others in full", "ensemble one two"
+        "ensemble one", "and name their folders here", "ensemble runs/one runs/two"
     ),
     "a method misspelt": Case(
         "ensemble one two --method gredy", "Did you mean 'greedy'?",

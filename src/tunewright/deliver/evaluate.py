@@ -37,8 +37,9 @@ def evaluate(
     tree = folder.read_config()
     recipe = find_recipe(str(tree.get("recipe")))
     config = validate(tree, recipe.config)
-    if data is None:
+    if data is None or not recipe.offers("evaluate_on"):
         find_capability(recipe, "evaluate", run=folder.path)
+    if data is None:
         result = evaluate_run(recipe, folder, config, split)
         if result is None:
             raise DataError(f"the recipe {recipe.name} has no evaluation")

@@ -1,5 +1,6 @@
 """Read a study from outside: no lock, no torch, while it runs or long after."""
 
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -33,6 +34,9 @@ from tunewright.search.storage.urls import url_of, without_password
 from tunewright.search.study.loaded_study import LoadedStudy, load_study
 from tunewright.search.study.notes import save_note
 from tunewright.search.study_file import damage_error, read_study_file
+from tunewright.spaces.points import identity
+from tunewright.spaces.sample import draw_untried
+from tunewright.spaces.specification import read_specification
 
 if TYPE_CHECKING:
     pass
@@ -151,7 +155,22 @@ def _context(loaded: LoadedStudy, folder: StudyFolder | None, tree: Tree | None)
         section=recipe.open_section,
         total=get(tree, "study.trials"),
         accepts=accepts,
+        exhausted=_is_exhausted(loaded, known.space, known.configuration),
     )
+
+
+def _is_exhausted(
+    loaded: LoadedStudy, specification: Mapping[str, Any], configuration: Mapping[str, Any]
+) -> bool:
+    """Return whether the trials have every point of the space; false where it is not known."""
+    if not specification.get("parameters"):
+        return False
+    try:
+        space = read_specification(specification, configuration)
+    except TunewrightError:
+        return False
+    tried = {identity(space, trial.parameters) for trial in loaded.record.trials}
+    return draw_untried(space, tried, random.Random(0)) is None
 
 
 @dataclass(frozen=True)

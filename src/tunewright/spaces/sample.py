@@ -2,10 +2,15 @@
 
 import math
 import random
+from collections.abc import Collection, Hashable
 from typing import Any
 
 from tunewright.spaces.domain import Categorical, Domain, Int, grid_steps, on_grid
+from tunewright.spaces.points import grid, identity, is_finite
 from tunewright.spaces.space import TRIES, Space
+
+DRAWS = 1000
+"""Uniform draws of points that were tried after which a space is taken to hold no other."""
 
 
 def uniform(domain: Domain, rng: random.Random) -> Any:
@@ -29,3 +34,20 @@ def draw(space: Space, rng: random.Random) -> dict[str, Any] | None:
         if space.broken_rule(values) is None:
             return values
     return None
+
+
+def draw_untried(
+    space: Space, tried: Collection[Hashable], rng: random.Random
+) -> dict[str, Any] | None:
+    """Draw an allowed point that was not tried; a small space is searched exhaustively for one.
+
+    tried: the identities of points. Returns None where no point is left.
+    """
+    for _ in range(DRAWS):
+        values = draw(space, rng)
+        if values is None:
+            return None
+        if identity(space, values) not in tried:
+            return values
+    listed = grid(space) if is_finite(space) else ()
+    return next((values for values in listed if identity(space, values) not in tried), None)

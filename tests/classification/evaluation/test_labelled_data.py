@@ -6,6 +6,7 @@ import shutil
 from pathlib import Path
 
 import pytest
+from PIL import Image
 from practice.pictures.drawn import draw, draw_set
 from practice.pictures.made import made_run
 
@@ -59,6 +60,15 @@ def test_pictures_of_the_training_are_told(place):
     found = measured(place, place / "data")
     assert any("also in the run's training or validation set" in note for note in found.notes)
     assert not any("also in" in note for note in measured(place, place / "other").notes)
+
+
+def test_pictures_that_are_all_but_black_are_told(place, tmp_path):
+    shutil.copytree(place / "other", tmp_path / "set")
+    for file in (tmp_path / "set").glob("*/*.png"):
+        Image.open(file).point(lambda value: value // 100).save(file)
+    found = measured(place, tmp_path / "set")
+    assert any("all but black" in note for note in found.notes)
+    assert not any("all but black" in note for note in measured(place, place / "other").notes)
 
 
 def test_classes_that_the_run_does_not_know_are_named(place, tmp_path):

@@ -254,6 +254,7 @@ def test_probabilities_of_an_ensemble_are_means_and_do_not_add_up_to_one():
     torch.testing.assert_close(geometric, (0.25 * logits[0] + 0.75 * logits[1]).sigmoid())
 
 
+@pytest.mark.slow
 def test_a_soup_of_equal_runs_is_that_run(place, tmp_path):
     shutil.copytree(place / "runs" / "one", place / "runs" / "same")
     found = tunewright.ensemble("one", "same", method="soup", runs_dir=place / "runs",
@@ -267,6 +268,7 @@ def test_a_soup_of_equal_runs_is_that_run(place, tmp_path):
     assert tunewright.evaluate(place / "runs" / "soup").metrics["map"] == found.accuracy
 
 
+@pytest.mark.slow
 def test_a_greedy_soup_is_chosen_on_one_half_and_judged_on_the_other(place):
     found = tunewright.ensemble("one", "two", method="greedy-soup", name="greedily",
                                 runs_dir=place / "runs", on_progress=quiet)  # fmt: skip

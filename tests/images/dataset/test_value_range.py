@@ -6,7 +6,8 @@ from PIL import Image
 
 from tunewright.images.dataset.config import ImagesConfig
 from tunewright.images.dataset.datasets import open_sets
-from tunewright.images.dataset.value_range import dark_notices
+from tunewright.images.dataset.value_range import dark_notices, dark_picture_notices
+from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.open_source import open_table
 from tunewright.recipes.compression.config import PhotosConfig
 from tunewright.recipes.compression.data.photos import open_photos
@@ -50,3 +51,11 @@ def test_each_kind_of_data_says_it(tmp_path):
     )
     sets = open_sets(ImagesConfig(dir=str(place)))
     assert any("all but black" in said for said in sets.notices)
+
+
+def test_pictures_without_a_table(tmp_path):
+    place = write(tmp_path / "set", 1.99, count=3)
+    pictures = [(file.name, PicturePlace(file)) for file in sorted(place.glob("*/*"))]
+    [notice] = dark_picture_notices(pictures, place)
+    assert notice.startswith(f"no value of 3 pictures of {place} is above 1 of 255 (0.png")
+    assert dark_picture_notices([], place) == []

@@ -44,6 +44,29 @@ def test_usual_names_are_found_by_themselves(tmp_path, header, mark):
     assert table.class_names == {}
 
 
+@pytest.mark.parametrize("name", ["labels.csv", "index.csv", "train.csv"])
+def test_a_second_column_of_labels_is_told(tmp_path, name):
+    folder = "train/" if name == "index.csv" else ""
+    rows = [(f"{folder}p{n}.png", n % 2, "xyz"[n % 3]) for n in range(4)]
+    write_csv(drawn(tmp_path) / name, [("file", "label", "category"), *rows])
+    place = tmp_path / name if name == "labels.csv" else tmp_path
+    table = open_table(place)
+    assert table.classes == ("0", "1")
+    [said] = [notice for notice in table.notices if "'category'" in notice]
+    assert "labels are read from the column 'label'" in said
+    assert "data.columns={label: category}" in said
+    other = open_table(place, columns=Columns({"label": "category"}))
+    assert other.classes == ("x", "y", "z")
+    assert not any("are read from" in notice for notice in other.notices)
+
+
+def test_names_of_classes_are_no_second_column(tmp_path):
+    rows = [("file", "label", "class"), *((f"p{n}.png", n % 2, "xy"[n % 2]) for n in range(4))]
+    table = open_table(write_csv(drawn(tmp_path) / "labels.csv", rows))
+    assert table.class_names == {"0": "x", "1": "y"}
+    assert not any("are read from" in notice for notice in table.notices)
+
+
 def test_columns_of_any_name_are_named(tmp_path):
     draw(tmp_path / "more" / "p9.png", 9)
     rows = [("path", "breed", "label", "part")]

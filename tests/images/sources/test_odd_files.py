@@ -79,7 +79,40 @@ def test_names_in_another_unicode_form(tmp_path, there, asked, zipped):
 def test_one_class_in_two_unicode_forms(tmp_path):
     class_folders(tmp_path, {normalize("NFC", "train/é"): 2, normalize("NFD", "train/é"): 1})
     class_folders(tmp_path, {normalize("NFD", "valid/é"): 1, "train/b": 2}, start=5)
-    assert open_table(tmp_path).classes == ("b", "\u00e9")
+    table = open_table(tmp_path)
+    assert table.classes == ("b", "\u00e9")
+    [said] = [notice for notice in table.notices if "two Unicode forms" in notice]
+    assert said.startswith("folders of the class 'é' are written")
+
+
+@pytest.mark.parametrize("form", ["NFC", "NFD"])
+def test_one_form_for_all_folders_is_not_told(tmp_path, form):
+    class_folders(tmp_path, {normalize(form, f"{split}/é"): 1 for split in ("train", "valid")})
+    class_folders(tmp_path, {"train/b": 2}, start=5)
+    assert not any("Unicode" in notice for notice in open_table(tmp_path).notices)
+
+
+def zipped_by_windows(place, names):
+    """Write a zip with backslashes between folders, as .NET did before 4.6.1."""
+    with zipfile.ZipFile(place, "w") as archive:
+        for at, name in enumerate(names):
+            archive.writestr(name.replace("/", "\\"), encoded(at))
+    return place
+
+
+def test_a_zip_with_backslashes_says_so(tmp_path):
+    place = zipped_by_windows(tmp_path / "set.zip", ["a/0.png", "a/1.png", "b/2.png"])
+    with pytest.raises(DataError, match="its names have backslashes") as refused:
+        open_table(place)
+    assert "Unpack it" in str(refused.value)
+
+
+def test_a_table_beside_a_zip_with_backslashes(tmp_path):
+    names = ["a/0.png", "b/1.png"]
+    zipped_by_windows(tmp_path / "images.zip", names)
+    write_csv(tmp_path / "index.csv", [("file", "label"), *zip(names, "ab", strict=True)])
+    with pytest.raises(DataError, match="its names have backslashes"):
+        open_table(tmp_path)
 
 
 def test_two_files_that_differ_in_their_form_only(tmp_path):

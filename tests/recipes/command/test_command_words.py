@@ -84,6 +84,15 @@ def test_a_parameter_that_a_trial_lacks_takes_its_option_along():
     assert fill(*words, params={}) == ["train", "--last"]
 
 
+def test_no_argument_for_null():
+    params = {"foo": 1, "bar": None, "flag": True}
+    assert fill("{args}", params=params) == ["--foo=1", "--flag=True"]
+    assert fill("{args_no_hyphens}", params=params) == ["foo=1", "flag=True"]
+    assert fill("{args_no_boolean_flags}", params=params) == ["--foo=1", "--flag"]
+    assert fill("{overrides}", params=params) == ["foo=1", "bar=null", "flag=true"]
+    assert json.loads(fill("{args_json}", params=params)[0]) == params
+
+
 def test_a_parameter_comes_before_a_placeholder_of_its_name():
     assert fill("{seed}", "{epochs}", params={"epochs": 3}) == ["7", "3"]
 

@@ -114,10 +114,6 @@ CASES = {
         "replay run --to notebook file=notes/copy.json", "Run the same command again", "",
         mend=lambda: Path("runs/run/notes").mkdir(),
     ),
-    "an evaluation on other data": Case(
-        "evaluate run --data other", "--split train, valid or test", "report run",
-        lambda: Path("other").mkdir(),
-    ),
     "nothing that finished": Case(
         "tune quadratic executor.type=inline --trials 9 --timeout 1e-9 --name new",
         "tunewright analyze", "analyze new",

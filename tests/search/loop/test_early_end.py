@@ -1,6 +1,7 @@
 """A search ends before its last trial: space exhausted, nothing better, or nothing but failures."""
 
 import re
+from dataclasses import replace
 from io import StringIO
 from pathlib import Path
 
@@ -8,6 +9,7 @@ import pytest
 from rich.console import Console
 
 import tunewright
+from tunewright.analysis.findings.changes import more_trials
 from tunewright.cli.output.results import print_tuned
 from tunewright.errors import RunError
 
@@ -43,6 +45,23 @@ def test_an_exhausted_space_ends_the_search_and_each_resume(tmp_path, capsys):
         assert "the search ends after 21 of 30 trials" in capsys.readouterr().err
         assert tuned.exhausted
         assert "continues the search" not in printed(tuned)
+    assert tunewright.analyze("study", runs_dir=tmp_path).context.exhausted
+
+
+def test_a_report_advises_no_more_trials_of_an_exhausted_space(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    search_on = "twice as many trials"
+    space = {"inherit": False, "parameters": {"x": {"choices": [0.0, 0.2, 0.4]}}}
+    for trials, advised in ((2, True), (4, False)):
+        tunewright.tune(
+            "quadratic", *INLINE, "study.final=false", "training.epochs=1", name="study",
+            trials=trials, space=space,
+        )  # fmt: skip
+        page = tunewright.report("study").file.read_text()
+        assert (search_on in page) == advised
+    context = tunewright.analyze("study").context
+    assert more_trials(context, 9).startswith("tunewright train")
+    assert more_trials(replace(context, recipe="function"), 9).startswith("# every point")
 
 
 def test_a_search_that_can_go_on_says_how(tmp_path):

@@ -22,7 +22,11 @@ def _resume(context: StudyContext) -> str:
 
 
 def more_trials(context: StudyContext, total: int) -> str:
-    """Return how to run `total` trials in all."""
+    """Return how to run `total` trials in all; of an exhausted space, how to learn more."""
+    if context.exhausted and context.recipe == "function":
+        return "# every point of this space has been tried: give a larger one"
+    if context.exhausted:
+        return train_with_seeds(context)
     if context.is_foreign:
         return f"study.optimize(objective, n_trials={max(1, total - context.ran)})"
     if context.recipe == "function":

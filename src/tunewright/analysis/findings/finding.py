@@ -42,7 +42,7 @@ class StudyContext:
     fingerprints: of the data sets, by name. section: of the configuration in which all parameters
     lie; empty for the whole of it. total: `study.trials`. ran: the trials that
     the study ran itself. accepts: whether the
-    configuration allows a value at a path.
+    configuration allows a value at a path. exhausted: whether every point of the space was tried.
     """
 
     recipe: str = ""
@@ -56,6 +56,7 @@ class StudyContext:
     total: int | None = None
     ran: int = 0
     accepts: Callable[[str, Any], bool] = _any
+    exhausted: bool = False
 
     @property
     def is_foreign(self) -> bool:

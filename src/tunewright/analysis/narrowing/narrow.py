@@ -174,6 +174,11 @@ def _check_trials(
     """Raise StudyError where the trials cannot say anything about the space."""
     name = repr(record.name)
     more = f"Run more first: {more_trials(context, 2 * max(FEWEST, context.ran))}"
+    if context.exhausted:
+        larger = f"tunewright tune --resume {shlex.quote(context.study)} --space FILE"
+        if context.recipe == "function":
+            larger = "tune(function, larger_space, ...), the rest of the call as before"
+        more = f"Every point of its space has been tried. Search a larger one: {larger}."
     if record.others:
         goals = " and ".join(goal.metric for goal in record.goals)
         raise StudyError(

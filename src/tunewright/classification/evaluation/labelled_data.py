@@ -23,6 +23,7 @@ from tunewright.classification.inference.predict import predict_table
 from tunewright.classification.metrics.class_groups import missing_metrics
 from tunewright.errors import ConfigError, DataError
 from tunewright.images.dataset.content_hash import content_keys
+from tunewright.images.dataset.value_range import dark_notices
 from tunewright.images.image_table import ImageTable
 from tunewright.images.sources.build_table import some
 from tunewright.images.sources.columns import columns_of_run
@@ -169,7 +170,7 @@ def _labelled_table(classifier: "Classifier", data: Path) -> tuple[ImageTable, l
     columns = columns_of_run(classifier.folder.read_config())
     table = open_table(data, group_by=None, columns=columns, fewest_classes=1)
     table = table.with_window(getattr(classifier, "window", None))
-    notes = list(table.notices)
+    notes = [*table.notices, *dark_notices(table, data)]
     if table.splits is not None and "test" in table.splits:
         test = table.take(np.array(table.splits) == "test")
         notes.append(f"{data} has splits: its test set of {len(test):,} pictures is measured")

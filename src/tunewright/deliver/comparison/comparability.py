@@ -34,7 +34,8 @@ def refuse_unlike(one: Side, other: Side) -> None:
     if one.kind != other.kind:
         study, run = (one, other) if one.kind == "study" else (other, one)
         final = None if study.place is None else StudyFolder(study.place).final
-        remedy = f"Compare its final model: tunewright compare {_quote(final)} {_quote(run.name)}."
+        model = "" if final is None else _quote(final.path)
+        remedy = f"Compare its final model: tunewright compare {model} {_quote(run.name)}."
         raise UsageError(
             f"{one.name} is a {one.kind}, {other.name} is a {other.kind}",
             expected="two studies or two runs",

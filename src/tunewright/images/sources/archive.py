@@ -24,6 +24,9 @@ CLUTTER |= {"$recycle.bin", "lost+found", "system volume information"}
 """What file managers and file systems leave behind, in lower case."""
 TEXTS = (".txt", ".md", ".rst", ".pdf", ".html", "")
 """Suffixes of what lies beside the one folder of a zip, such as README.md and LICENSE."""
+BACKSLASHES = "its names have backslashes, which separate folders only on Windows"
+UNPACK = "Unpack it (7z x, or unzip), and set data.dir to the folder."
+"""What is wrong with a zip whose names have backslashes, and the remedy."""
 MAX_FILE_BYTES = 1 << 30
 """Size of a picture or table that is unpacked from a zip."""
 MAX_DIGITS = 300
@@ -50,6 +53,11 @@ class FileListing:
     def pictures(self) -> tuple[str, ...]:
         """The names with the suffix of a picture."""
         return tuple(name for name in self.names if is_picture(name))
+
+    @property
+    def has_backslashes(self) -> bool:
+        """Whether it is a zip whose folders end in backslashes, as some programs write them."""
+        return self.archive and any("\\" in name for name in self.names)
 
     def at(self, name: str) -> PicturePlace:
         """Return where the file of that name is."""

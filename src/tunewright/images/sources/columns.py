@@ -58,6 +58,22 @@ class Columns:
             remedy=table.advise_renaming(usual) + name_it,
         )
 
+    def label_notices(self, table: CsvRows, *read: str) -> list[str]:
+        """Return a notice where a table has several columns that may hold the labels.
+
+        read: columns that are used for something else.
+        """
+        if self.multi_label or self.names.get("label") is not None:
+            return []
+        label, *others = self.candidates(table, "label") or [""]
+        others = [name for name in others if name not in read]
+        if not others:
+            return []
+        return [
+            f"labels are read from the column {label!r} of {table.file}, not from "
+            f"{' or '.join(map(repr, others))}: data.columns={{label: {others[0]}}} reads the other"
+        ]
+
     def candidates(self, table: CsvRows, role: str) -> list[str]:
         """Return the columns that may hold `role`, the likeliest first; empty if there is none.
 

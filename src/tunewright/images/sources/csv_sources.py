@@ -23,6 +23,8 @@ OTHERS = {"valid": ("valid", "val", "validation", "dev"), "test": ("test", "test
 """Names of the tables of other splits; `_labels` may follow, as for train."""
 MAPPING = "category_mapping.csv"
 AUTO_GROUP = ("group", "camera_id", "track_id")
+CLASS = "class"
+"""The column of the names of classes, beside one of labels."""
 READABLE = ("english_name", "name", "class", "chinese_name")
 
 
@@ -51,16 +53,18 @@ def read_competition(
             files[split] = there[0]
     rows: list[TableRow] = []
     readable: dict[str, str] = {}
+    notices: list[str] = []
     for split, file in files.items():
         table = read_csv(file)
         listings = listings_beside(file, _beside(file, labelled))
         alone = len(files) == 1
         rows += _rows(table, listings, labelled, group_by, columns, None if alone else split)
         readable |= _readable(table, columns)
+        notices += _label_notices(table, columns, labelled)
     naming = _naming(folder / MAPPING, rows, readable)
     if labelled:
         naming = _with_class_columns(naming, read_csv(files["train"]), columns, group_by)
-    return table_of(folder, rows, labelled=labelled, naming=naming)
+    return table_of(folder, rows, labelled=labelled, naming=naming, notices=notices)
 
 
 def read_index(
@@ -95,7 +99,8 @@ def read_listed(
     naming = _naming(file.parent / MAPPING, rows, _readable(table, columns))
     if labelled:
         naming = _with_class_columns(naming, table, columns, group_by)
-    return table_of(file, rows, labelled=labelled, naming=naming)
+    notices = _label_notices(table, columns, labelled)
+    return table_of(file, rows, labelled=labelled, naming=naming, notices=notices)
 
 
 def _beside(table: Path, labelled: bool) -> tuple[str, ...]:
@@ -121,7 +126,14 @@ def _table_by_name(
     naming = Naming(names=_readable(table, columns))
     if labelled:
         naming = _with_class_columns(naming, table, columns, group_by)
-    return table_of(place, rows, labelled=labelled, naming=naming)
+    notices = _label_notices(table, columns, labelled)
+    return table_of(place, rows, labelled=labelled, naming=naming, notices=notices)
+
+
+def _label_notices(table: CsvRows, columns: Columns, labelled: bool) -> list[str]:
+    """Return a notice on other columns of labels; one of their names, `class`, is none."""
+    named = columns.names.get("image"), columns.names.get("split"), table.one_of((CLASS,))
+    return columns.label_notices(table, *filter(None, named)) if labelled else []
 
 
 def _with_class_columns(
@@ -231,7 +243,7 @@ def _readable(table: CsvRows, columns: Columns) -> dict[str, str]:
     label = next(iter(columns.candidates(table, "label")), None)
     if columns.multi_label:
         return {}
-    title = table.one_of(("class",))
+    title = table.one_of((CLASS,))
     if label is None or title in (None, label):
         return {}
     names: dict[str, str] = {}

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from tunewright.errors import DataError, did_you_mean, nearest_name
 from tunewright.images.image_table import ImageTable, PicturePlace
-from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
+from tunewright.images.sources.archive import (
+    BACKSLASHES,
+    UNPACK,
+    FileListing,
+    is_picture,
+    list_files,
+    suffix_of,
+)
 from tunewright.images.sources.build_table import SPLIT_WORDS, some
 from tunewright.images.sources.unicode_forms import by_form, to_nfc
 
@@ -46,9 +53,10 @@ def places_of(
     where = listing.place / listing.prefix
     raise DataError(
         f"{len(missing):,} of {len(names):,} pictures of {table} are not in {where} "
-        f"({some(missing)})",
+        f"({some(missing)})" + (f"; {BACKSLASHES}" if listing.has_backslashes else ""),
         expected="every picture of the table, in the folder or in a zip beside it",
-        remedy=_relative(missing[0], where)
+        remedy=(UNPACK if listing.has_backslashes else "")
+        or _relative(missing[0], where)
         or suggest_picture(missing[0], listing.pictures[:10_000])
         or "Copy the missing files, or take their rows out of the table.",
     )

@@ -8,7 +8,14 @@ from pathlib import Path
 
 from tunewright.errors import ConfigError, DataError
 from tunewright.images.image_table import ImageTable
-from tunewright.images.sources.archive import FileListing, is_picture, list_files, suffix_of
+from tunewright.images.sources.archive import (
+    BACKSLASHES,
+    UNPACK,
+    FileListing,
+    is_picture,
+    list_files,
+    suffix_of,
+)
 from tunewright.images.sources.build_table import SPLIT_WORDS, Naming, TableRow, some, table_of
 from tunewright.images.sources.columns import USUAL_COLUMNS, Columns
 from tunewright.images.sources.csv_rows import read_csv
@@ -21,6 +28,7 @@ from tunewright.images.sources.csv_sources import (
 )
 from tunewright.images.sources.jsonl_manifest import manifest_in, read_manifest
 from tunewright.images.sources.split_folders import Layout, layout_of
+from tunewright.images.sources.unicode_forms import form_notices
 from tunewright.runs.regular_files import exists
 
 RECOGNISED = (
@@ -236,6 +244,7 @@ def _class_folders(listing: FileListing, group_by: str | None) -> ImageTable:
     idle = [name for name, split in layout.splits.items() if split not in split_of]
     if idle:
         notices.append(f"no pictures in class folders: {some(f'{name}/' for name in idle)}")
+    notices += form_notices(row.label for row in rows if row.label)
     naming = Naming(known=tuple(_empty_folders(layout)))
     return table_of(listing.place, rows, labelled=True, naming=naming, notices=notices)
 
@@ -268,9 +277,10 @@ def _left_out(listing: FileListing) -> list[str]:
 
 def _unrecognised_source(listing: FileListing) -> DataError:
     return DataError(
-        f"{listing.place} is not a source of labelled pictures: found {_contents(listing)}",
+        f"{listing.place} is not a source of labelled pictures: found {_contents(listing)}"
+        + (f"; {BACKSLASHES}" if listing.has_backslashes else ""),
         expected=RECOGNISED,
-        remedy=_name_the_table(listing.place),
+        remedy=UNPACK if listing.has_backslashes else _name_the_table(listing.place),
     )
 
 

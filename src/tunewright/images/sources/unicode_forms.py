@@ -7,6 +7,8 @@ NFC): both are the same text.
 from collections.abc import Iterable
 from unicodedata import normalize
 
+from tunewright.errors import quote
+
 
 def to_nfc(name: str) -> str:
     """Return a name in its composed form, NFC."""
@@ -19,3 +21,13 @@ def by_form(names: Iterable[str]) -> dict[str, list[str]]:
     for name in names:
         found.setdefault(to_nfc(name), []).append(name)
     return found
+
+
+def form_notices(folders: Iterable[str]) -> list[str]:
+    """Return a notice on class folders that are one class, each letter by letter the same text."""
+    twice = [name for name, written in by_form(set(folders)).items() if len(written) > 1]
+    return [
+        f"folders of the class {quote(name)} are written in two Unicode forms, with accents as "
+        "part of a letter (NFC) and behind it (NFD): they count as one class"
+        for name in sorted(twice)
+    ]

@@ -250,13 +250,19 @@ def _flags(flat: Mapping[str, Any]) -> list[str]:
         if value is True:
             words.append(f"--{name}")
         elif value is not False:
-            words.append(f"--{name}={as_text(value)}")
+            words += _arguments({name: value}, "--")
     return words
 
 
+def _arguments(flat: Mapping[str, Any], hyphens: str) -> list[str]:
+    """Return `--name=value` for each value; for null none, so that the script's default holds."""
+    given = {name: value for name, value in flat.items() if value is not None}
+    return [f"{hyphens}{name}={as_text(value)}" for name, value in given.items()]
+
+
 _ALL: Mapping[str, Callable[[Mapping[str, Any]], list[str]]] = {
-    "args": lambda flat: [f"--{name}={as_text(value)}" for name, value in flat.items()],
-    "args_no_hyphens": lambda flat: [f"{name}={as_text(value)}" for name, value in flat.items()],
+    "args": lambda flat: _arguments(flat, "--"),
+    "args_no_hyphens": lambda flat: _arguments(flat, ""),
     "args_no_boolean_flags": _flags,
     "args_json": lambda flat: [json.dumps(dict(flat))],
     "overrides": lambda flat: [f"{name}={_override_text(value)}" for name, value in flat.items()],

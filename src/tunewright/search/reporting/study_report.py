@@ -158,7 +158,8 @@ def _commands(view: StudyView) -> Sequence[Command]:
         if folder.final.outcome.exists() and can_evaluate(folder.final):
             final = shlex.quote(str(folder.final.path))
             found.append(Command("Evaluate the final model again:", f"tunewright evaluate {final}"))
-    if own_training and folder.database.exists():  # the password of a server is typed again
+    again_possible = own_training and not view.context.exhausted
+    if again_possible and folder.database.exists():  # the password of a server is typed again
         more = 2 * len(record.own) or 20
         again = f"tunewright tune --resume {place} --trials {more}"
         found.append(Command("Search on, with twice as many trials in all:", again))

@@ -52,14 +52,12 @@ from tunewright.search.study.samplers import (
 from tunewright.search.study.trial_tags import AUDITED, GOOD, PAUSED, is_good, marks
 from tunewright.search.study.trial_writer import writer
 from tunewright.spaces.advice import good_points
-from tunewright.spaces.points import grid, identity, is_finite
-from tunewright.spaces.sample import draw
+from tunewright.spaces.points import identity
+from tunewright.spaces.sample import draw_untried
 from tunewright.spaces.space import Space
 
 REJECTIONS = 100
 """Rejected points before one is drawn uniformly instead of by the sampler."""
-DRAWS = 1000
-"""Uniform draws of points that were tried after which a space is taken to hold no other."""
 REPEATS = 3
 """Repeated points after which the sampler is taken to have nothing new to suggest."""
 
@@ -299,17 +297,9 @@ class Study:
     def _draw_untried(self) -> dict[str, Any]:
         """Return an untried uniform draw; a small space is searched exhaustively for one."""
         rng = random.Random(self.settings.seed + self.count)
-        for _ in range(DRAWS):
-            values = draw(self.space, rng)
-            if values is None:
-                raise SpaceExhausted(
-                    "the forbid rules leave no combination that random draws could find"
-                )
-            if identity(self.space, values) not in self._tried:
-                return values
-        for values in grid(self.space) if is_finite(self.space) else ():
-            if identity(self.space, values) not in self._tried:
-                return values
+        values = draw_untried(self.space, self._tried, rng)
+        if values is not None:
+            return values
         raise SpaceExhausted("every point of the space has been tried, or is forbidden")
 
     def _mirror(self, trial: FrozenTrial) -> None:

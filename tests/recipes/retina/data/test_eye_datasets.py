@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from eye_files import HEADER, picture, write_patients, write_table
+from PIL import Image
 
 from tunewright.errors import DataError
 from tunewright.recipes.retina.config import EyesConfig
@@ -30,6 +31,14 @@ def test_a_folder_with_a_table(tmp_path: Path) -> None:
     assert not sets.train.per_eye
     for part in (sets.train, sets.valid):
         assert part.counts.min() > 0
+
+
+def test_photographs_that_are_all_but_black_are_told(tmp_path: Path) -> None:
+    write_patients(tmp_path)
+    assert not any("all but black" in notice for notice in opened(tmp_path).notices)
+    for number, file in enumerate(sorted(tmp_path.glob("*.png"))):
+        Image.new("RGB", (24, 24), (number % 3, number // 3 % 3, number // 9 % 3)).save(file)
+    assert any("all but black" in notice for notice in opened(tmp_path).notices)
 
 
 def test_the_validation_set_is_not_the_test_set(tmp_path: Path) -> None:

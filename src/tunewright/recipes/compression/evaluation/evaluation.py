@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from tunewright.errors import ConfigError, DataError
+from tunewright.images.dataset.value_range import dark_picture_notices
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.sources.archive import is_picture, list_files
 from tunewright.recipes.compression.codec.trained_compressor import (
@@ -102,14 +103,16 @@ def evaluate_on(path: Path, data: Path, on_message: Callable[[Any], None]) -> di
     """
     opened = _open(path)
     curves = Curves(keep=codec_cache_folder())
+    pictures = list_pictures(data)
     measured = measure(
         opened,
-        list_pictures(data),
+        pictures,
         curves,
         skip_bad=opened.config is not None and opened.config.data.skip_bad,
         on_progress=lambda *progress: on_message(progress),
     )
-    return _write_evaluation(opened, data.name, measured, data=data)
+    notes = dark_picture_notices(pictures, data)
+    return _write_evaluation(opened, data.name, measured, notes=notes, data=data)
 
 
 def codec_cache_folder() -> Path:

@@ -11,6 +11,7 @@ from tunewright.errors import ConfigError, DataError
 from tunewright.images.dataset.channel_bits import deep_colour_notices
 from tunewright.images.dataset.content_hash import content_keys, joined_digest
 from tunewright.images.dataset.splits import units_of
+from tunewright.images.dataset.value_range import dark_notices
 from tunewright.images.image_table import Indices
 from tunewright.images.sources.build_table import some
 from tunewright.recipes.retina.config import EyesConfig
@@ -97,6 +98,7 @@ def open_parts(data: EyesConfig, on_progress: OnProgress | None = None) -> EyePa
     )
     keys = content_keys(table.pictures, on_progress)
     notices = [*table.notices, *deep_colour_notices(table.pictures, place)]
+    notices += dark_notices(table.pictures, place)
     one_view = _count_views(table, keys, notices)
     units = _units(table, keys)
     _refuse_leaks(table, keys)

@@ -10,6 +10,7 @@ import numpy as np
 
 from tunewright.errors import DataError
 from tunewright.images.dataset.content_hash import content_keys
+from tunewright.images.dataset.value_range import dark_notices
 from tunewright.images.image_table import PicturePlace
 from tunewright.images.loading.store import build_store
 from tunewright.images.sources.build_table import some
@@ -75,7 +76,7 @@ def _pictures_of(sets: EyeSets) -> dict[str, PicturePlace]:
 
 def _measured_rows(other: EyeTable, train: EyeTable, data: Path) -> tuple[EyeTable, list[str]]:
     """Return the patients to measure with labels as the run numbers them, and notes."""
-    notes = list(other.notices)
+    notes = [*other.notices, *dark_notices(other.pictures, data)]
     splits = np.array(other.splits or ())
     if (splits == "test").any():
         other = other.take(np.flatnonzero(splits == "test"))
