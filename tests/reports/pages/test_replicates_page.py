@@ -59,8 +59,8 @@ def test_the_first_screen_is_about_the_winner_of_the_replicates(found, page) -> 
         f"95 % interval {arm.low:.4g} to {arm.high:.4g} over 2 new seeds, corrected for having "
         "been selected"
     )
-    assert card(page, "trial")[0] == "5"
-    assert ">5</td>" in page.split("Best configuration")[1][:600]
+    assert card(page, "trial of the winner")[0] == "5"
+    assert ">5</td>" in page.split("<caption>Configuration of the winner")[1][:600]
 
 
 def test_the_optimism_of_the_search_has_an_interval(found, page) -> None:
@@ -81,7 +81,7 @@ def test_the_gain_over_the_defaults_is_that_of_the_replicates(found, page) -> No
 def test_ties_and_every_replicate_are_listed_and_escaped(found, page) -> None:
     assert set(found.tied) == {3, 5}
     assert "Tied: the replicates do not tell trial 5 from trial 3." in page
-    table = page.split("Replicates")[1]
+    table = page.split("<caption>Replicates")[1]
     for text in ("winner", "tied", "the defaults, clearly worse after 2", "1042: 0.75, 1043: 0.76"):
         assert text in table
     assert "<b>NaN</b>" not in page
