@@ -176,17 +176,6 @@ def test_replicates_come_once_after_the_last_search(tmp_path: Path, regions: int
     assert found.replication.affordable == 24 * regions  # half of all, with those of each stage
 
 
-def test_a_search_that_ends_before_it_refines_is_replicated(tmp_path: Path) -> None:
-    words = ("executor.type=inline", "study.report=false", "study.replicate=0.5")
-    found = tunewright.tune(
-        noisy_hills, SPACE, *words, "study.target=0.0", "study.refine.share=0.1", trials=14,
-        stages=ALL, name="lt", runs_dir=tmp_path,
-    )  # fmt: skip
-    assert found.folder.path == tmp_path / "lt"
-    assert len(found.record.own) < 12
-    assert list(tmp_path.glob("*/replicates")) in ([], [tmp_path / "lt" / "replicates"])
-
-
 def recipe_call(runs: Path, command: Any = tunewright.tune, **given: Any) -> Any:
     given = {"trials": 20, "stages": ALL, "name": "q", "pruner": "none", **given}
     return command("quadratic", *RECIPE, space=POINTS, runs_dir=runs, **given)
