@@ -10,6 +10,8 @@ from typing import Any
 from urllib.parse import quote
 
 from tunewright.analysis.history import best_so_far
+from tunewright.analysis.winner.replication import Replication
+from tunewright.analysis.winner.wording import describe
 from tunewright.errors import printable, shorten
 from tunewright.reports.figures import COLOURS
 from tunewright.result import ROWS
@@ -22,20 +24,26 @@ TEXT = 120
 LEFT = "text-align: left"
 
 
-def study_summary(record: StudyRecord) -> str:
-    """Return the best trial of a study, its parameters and the best score so far, as HTML."""
+def study_summary(record: StudyRecord, replication: Replication | None = None) -> str:
+    """Return the winner of a study, its parameters and the best score so far, as HTML.
+
+    replication: what replicates say; without them the winner is the trial with the best score.
+    """
     counts: dict[str, int] = {}
     for trial in record.own:
         counts[trial.state] = counts.get(trial.state, 0) + 1
     states = ", ".join(f"{count} {state}" for state, count in counts.items()) or "none yet"
     parts = [heading(f"Study {record.name}: {len(record.own)} trials ({states})")]
-    best = record.best
+    best = record.winner
     if best is None:
         return "".join([*parts, paragraph("No trial has finished yet.")])
-    within = interval_text(best.interval)
-    parts.append(
-        paragraph(f"best {record.goal}: {number(best.score)}{within}, trial {best.number}")
-    )
+    if replication is None:
+        within = interval_text(best.interval)
+        parts.append(
+            paragraph(f"best {record.goal}: {number(best.score)}{within}, trial {best.number}")
+        )
+    else:
+        parts += [paragraph(line) for line in describe(replication)]
     parts.append(table(("parameter", "value"), list(best.parameters.items())))
     return "".join([*parts, best_so_far_svg(record)])
 

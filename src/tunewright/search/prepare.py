@@ -56,7 +56,8 @@ class PreparedStudy:
     """A study that has passed every check and not yet begun.
 
     composed: the whole configuration, as the study was begun with it. known: the stored settings of
-    the study, None for a new one. changed: the differences in its space since.
+    the study, None for a new one. changed: the differences in its space since. earlier_trainings:
+    how many whole trainings earlier stages were worth, of which replicates may take a share too.
     """
 
     name: str
@@ -72,6 +73,7 @@ class PreparedStudy:
     notices: tuple[str, ...]
     known: Settings | None = None
     changed: tuple[str, ...] = ()
+    earlier_trainings: float = 0.0
 
 
 def prepare(

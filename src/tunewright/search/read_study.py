@@ -4,7 +4,7 @@ import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tunewright.analysis.findings.find import find
 from tunewright.analysis.findings.finding import StudyContext
@@ -37,9 +37,6 @@ from tunewright.search.study_file import damage_error, read_study_file
 from tunewright.spaces.points import identity
 from tunewright.spaces.sample import draw_untried
 from tunewright.spaces.specification import read_specification
-
-if TYPE_CHECKING:
-    pass
 
 
 def read_study(

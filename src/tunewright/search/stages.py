@@ -112,7 +112,7 @@ class TuneResult(Result):
 
     def _repr_html_(self) -> str:
         """Return the best trial, the final scores and a link to the report."""
-        parts = [study_summary(self.record)]
+        parts = [study_summary(self.record, self.replication)]
         if self.final is not None:
             parts.append(self.final._repr_html_())
         if self.evaluation is not None:

@@ -107,3 +107,13 @@ def test_replicates_of_an_earlier_state_do_not_count(found: Replication) -> None
     assert replace(record, replicated=4).winner is trials[1]
     assert replace(record, replicated=99).winner is trials[0]
     assert record.winner is trials[0]
+
+
+@pytest.mark.parametrize(("value", "words"), [
+    (0.02, "0.02 less than that (-0.01 to 0.05), which the noise may explain"),
+    (-0.02, "0.02 more than that (-0.01 to 0.05), which the noise may explain"),
+])  # fmt: skip
+def test_a_search_that_understated_its_best_is_no_negative_excess(found, value, words) -> None:
+    excess = Excess(value, *sorted((-0.01 if value > 0 else 0.01, 0.05 if value > 0 else -0.05)))
+    said = describe(replace(found, optimism=excess))
+    assert any(line.endswith(words) for line in said)

@@ -59,8 +59,8 @@ def test_the_first_screen_is_about_the_winner_of_the_replicates(found, page) -> 
         f"95 % interval {arm.low:.4g} to {arm.high:.4g} over 2 new seeds, corrected for having "
         "been selected"
     )
-    assert card(page, "trial")[0] == "5"
-    assert ">5</td>" in page.split("<caption>Best configuration")[1][:600]
+    assert card(page, "trial of the winner")[0] == "5"
+    assert ">5</td>" in page.split("<caption>Configuration of the winner")[1][:600]
 
 
 def test_the_optimism_of_the_search_has_an_interval(found, page) -> None:

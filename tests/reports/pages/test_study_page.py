@@ -8,6 +8,7 @@ from tunewright.analysis.history import gain_over
 from tunewright.analysis.overview import overview
 from tunewright.reports.pages.study_page import write_study_page
 from tunewright.reports.study.contents import StudyContents
+from tunewright.reports.study.parameter_charts import slices
 from tunewright.runs.record import StudyRecord, Trial
 
 
@@ -59,3 +60,14 @@ def test_the_best_ensemble_stands_beside_the_best_trial(tmp_path, low, lead):
         assert words in text
     assert "tunewright ensemble study" in text
     assert "1 of these did not" in text
+
+
+@pytest.mark.parametrize("log", [None, False, True])
+def test_an_axis_has_the_scale_of_the_space(log):
+    values = [0.0005, 0.01, 0.2, 0.9]
+    trials = tuple(Trial(n, "done", {"x": x, "y": x}, x, {}) for n, x in enumerate(values))
+    record = StudyRecord("study", "own", "value", "max", trials)
+    domains = {} if log is None else {p: {"low": 0.0, "high": 1.0, "log": log} for p in "xy"}
+    contents = StudyContents(record, overview(record, {"x": 0.6, "y": 0.4}, top=1), domains)
+    expected = True if log is None else log  # without a space the numbers decide
+    assert [chart.x.log for chart in slices(contents)] == [expected, expected]

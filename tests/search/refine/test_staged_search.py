@@ -2,6 +2,7 @@
 
 import math
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -154,6 +155,25 @@ POINTS: dict[str, Any] = {
     },
 }
 RECIPE = ("executor.type=inline", "training.epochs=1", "study.report=false")
+
+
+def noisy_hills(params: dict[str, Any], _report: Any, seed: int) -> float:
+    return hills(params, _report) + random.Random(f"{seed}/{params['lr']}").gauss(0, 0.02)
+
+
+@pytest.mark.parametrize("regions", [1, 2])
+def test_replicates_come_once_after_the_last_search(tmp_path: Path, regions: int) -> None:
+    watch = Heard()
+    found = tunewright.tune(
+        noisy_hills, SPACE, "executor.type=inline", "study.report=false", "study.replicate=0.5",
+        "study.refine.share=0.5", trials=24 * regions, stages=ALL, regions=regions, name="lt",
+        runs_dir=tmp_path, watch=watch,
+    )  # fmt: skip
+    assert found.replication is not None
+    assert found.folder.path.name.startswith("lt-refine")
+    assert list(tmp_path.glob("*/replicates")) == [found.folder.path / "replicates"]
+    assert sum(text.startswith("replicating the best") for text in watch.notices) == 1
+    assert found.replication.affordable == 24 * regions  # half of all, with those of each stage
 
 
 def recipe_call(runs: Path, command: Any = tunewright.tune, **given: Any) -> Any:

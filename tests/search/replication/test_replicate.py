@@ -158,7 +158,14 @@ def test_analyze_and_tune_print_the_winner_and_its_ties(study, capsys, monkeypat
         assert f"winner: trial {found.winner.number}, value = " in printed
         assert "the best score of the search was" in printed
         assert f"tied: the replicates do not tell trial {found.winner.number} from" in printed
-    assert f"best: trial {found.winner.number} with" in analyzed
+    assert "best: trial" not in analyzed  # the search's best is another trial than the winner
+
+
+def test_a_notebook_shows_the_winner_of_the_replicates(study) -> None:
+    found, _ = study
+    for page in (found._repr_html_(), tunewright.analyze(found.folder.path)._repr_html_()):
+        assert f"winner: trial {found.winner.number}, value = " in page
+        assert f"<td style='text-align: left'>{found.winner.parameters['x']:.5g}</td>" in page
 
 
 def test_progress_counts_replicates_with_the_time_left(study) -> None:

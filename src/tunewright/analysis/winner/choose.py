@@ -18,6 +18,10 @@ class Excess:
     low: float
     high: float
 
+    def negated(self) -> "Excess":
+        """Return by how much the other score is better than the one."""
+        return Excess(-self.value, -self.high, -self.low)
+
 
 @dataclass(frozen=True)
 class Choice:

@@ -32,12 +32,12 @@ def describe_optimism(found: Replication) -> str:
     """Return by how much the best score of the search overstates its replicates."""
     arm, optimism = found.arm(found.best_seen), found.optimism
     assert optimism is not None
-    way = "more" if found.direction == "max" else "less"
-    told = (
-        "which the noise may explain" if optimism.low <= 0.0 else f"too good by {_span(optimism)}"
-    )
+    told = f"too good by {_span(optimism)}"
     if optimism.low <= 0.0:
-        told = f"{optimism.value:.3g} {way} than that ({_ends(optimism)}), {told}"
+        below = optimism.value < 0.0  # the search understated it
+        by = optimism.negated() if below else optimism
+        way = "more" if (found.direction == "max") is not below else "less"
+        told = f"{by.value:.3g} {way} than that ({_ends(by)}), which the noise may explain"
     return (
         f"the best score of the search was {arm.searched:.4g} (trial {arm.trial}); the mean of its "
         f"{len(arm.scores)} replicates is {arm.mean:.4g}: {told}"

@@ -229,10 +229,12 @@ def print_analysis(console: Console, view: "StudyView") -> None:
     if best is None:
         console.print("no trial has finished yet")
     else:
-        shown = with_interval(best["score"], best["interval"])
-        ran = f", carried from {best['carried']}" if best.get("carried") else ""
-        print_line(console, f"best: trial {best['trial']} with {shown}{ran}")
-        for line in () if overview.replication is None else describe(overview.replication):
+        replication = overview.replication
+        if replication is None or replication.winner is None:  # else its lines name both trials
+            shown = with_interval(best["score"], best["interval"])
+            ran = f", carried from {best['carried']}" if best.get("carried") else ""
+            print_line(console, f"best: trial {best['trial']} with {shown}{ran}")
+        for line in () if replication is None else describe(replication):
             print_line(console, line)
         if overview.front:
             others = ", ".join(f"{goal['goal']}:{goal['direction']}" for goal in overview.others)
@@ -258,7 +260,9 @@ def print_analysis(console: Console, view: "StudyView") -> None:
     for failure in overview.failures:
         numbers = ", ".join(map(str, failure["trials"][:8]))
         console.print(
-            f"{failure['count']} x {failure['cause']}: {failure['reason']} (trials {numbers})",
+            f"{failure['count']} x {failure['cause']}"
+            + (f": {failure['reason']}" if failure["reason"] else "")
+            + f" (trials {numbers})",
             soft_wrap=True,
             markup=False,
         )

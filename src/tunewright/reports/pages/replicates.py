@@ -42,12 +42,15 @@ def winner_cards(found: Replication, best: Trial | None) -> list[Card]:
             )
         )
     if found.optimism is not None and best is not None and best.score is not None:
+        by, way = found.optimism, "better"
+        if by.value < 0.0:
+            by, way = by.negated(), "worse"
         cards.append(
             Card(
                 "best score of the search",
                 f"{best.score:.5g}",
-                f"trial {best.number}: {found.optimism.value:.3g} better than its replicates "
-                f"({found.optimism.low:.3g} to {found.optimism.high:.3g})",
+                f"trial {best.number}: {by.value:.3g} {way} than its replicates "
+                f"({by.low:.3g} to {by.high:.3g})",
             )
         )
     return cards

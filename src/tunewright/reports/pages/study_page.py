@@ -81,12 +81,19 @@ def _result(contents: StudyContents) -> PageSection:
         chosen = [] if found is None else winner_cards(found, record.best)
         cards = [
             *(chosen or _search_cards(contents, best)),
-            Card("trial", str(best.number), _trial_remark(best)),
+            Card(
+                "trial of the winner" if chosen else "trial", str(best.number), _trial_remark(best)
+            ),
             spent,
         ]
         rows = [(path, _value(value)) for path, value in best.parameters.items()]
         tables = [
-            Table("Best configuration", ("parameter", "value"), rows, numbers=False),
+            Table(
+                "Configuration of the winner" if chosen else "Best configuration",
+                ("parameter", "value"),
+                rows,
+                numbers=False,
+            ),
             *([] if found is None else [replicate_table(found)]),
             _best_trials(contents),
         ]

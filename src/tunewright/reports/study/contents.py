@@ -88,6 +88,7 @@ class StudyContents:
         known = self.overview.importances
         return sorted(searched_paths(self.record), key=lambda path: -known.get(path, -1.0))
 
-    def is_log(self, path: str) -> bool:
-        """Return whether a parameter is searched on a logarithmic scale."""
-        return bool(self.domains.get(path, {}).get("log"))
+    def is_log(self, path: str) -> bool | None:
+        """Return whether a parameter is searched on a logarithmic scale; None where unknown."""
+        domain = self.domains.get(path)
+        return None if domain is None else bool(domain.get("log"))

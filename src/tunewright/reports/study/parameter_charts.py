@@ -209,7 +209,7 @@ def _map_of(contents: StudyContents, pair: tuple[str, str]) -> HeatMap | None:
     ]
     if not points:
         return None
-    logs = (contents.is_log(x) or None, contents.is_log(y) or None)
+    logs = (contents.is_log(x), contents.is_log(y))
     return heat_map(points, pair, contents.record.goals[0], logarithmic=logs)
 
 
@@ -237,7 +237,8 @@ def _axis_of(contents: StudyContents, path: str) -> tuple[ChartAxis, Callable[[T
     plain = sort_values(plain_value(value) for value in values)
     numeric = all(isinstance(v, float) and math.isfinite(v) for v in plain)
     if numeric and contents.domains.get(path, {}).get("type") != "categorical":
-        log = contents.is_log(path) or _spans_decades(plain)
+        known = contents.is_log(path)
+        log = _spans_decades(plain) if known is None else known
 
         def number(trial: Trial) -> float:
             return float(str(plain_value(trial.parameters[path])))

@@ -18,6 +18,7 @@ from tunewright.config.study_schema import StudyConfig
 from tunewright.errors import StudyError, UsageError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
+from tunewright.runs.record import StudyRecord
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.read_study import read_study
 from tunewright.search.refine.trial_split import (
@@ -27,6 +28,7 @@ from tunewright.search.refine.trial_split import (
     split_trials,
     stage_seconds,
 )
+from tunewright.search.replication.arms import count_trainings
 from tunewright.search.reporting.study_view import StudyView
 from tunewright.search.results import refuse_failure
 from tunewright.search.stages import (
@@ -120,9 +122,11 @@ class StagedSearch:
             return self._finish([], [explored])
         files = begun or self._narrow(view, total)
         results = [] if explored is None else [explored]
+        alone = len(files) == 1
         for region, count in enumerate(share_out(max(total, len(files)), len(files))):
-            final = self.study.trains_winner and len(files) == 1
-            search = self._second(files, region, count, final=final)
+            final = self.study.trains_winner and alone
+            earlier = self._trainings([view.record]) if alone else None
+            search = self._second(files, region, count, final=final, earlier=earlier)
             self._announce("refine", search, count)
             results.append(run_search(self.recipe, search, self.watch))
         if explored is None:
@@ -135,7 +139,7 @@ class StagedSearch:
 
     def _explore(self) -> TuneResult:
         count = split_trials(self.study).explore
-        limits: dict[str, Any] = {"trials": count, "final": False}
+        limits: dict[str, Any] = {"trials": count, "final": False, "replicate": 0.0}
         for key in ("budget", "timeout"):
             if (seconds := getattr(self.study, key)) is not None:
                 limits[key] = stage_seconds(self.study, seconds, -1, 1)
@@ -203,9 +207,13 @@ class StagedSearch:
         return files
 
     def _second(
-        self, files: Sequence[Path], region: int, count: int, *, final: bool
+        self, files: Sequence[Path], region: int, count: int, *, final: bool, earlier: float | None
     ) -> PreparedSearch:
-        """Return the search in one of the narrowed spaces. final: whether it trains its winner."""
+        """Return the search in one of the narrowed spaces.
+
+        final: whether it trains its winner. earlier: the trainings of the other searches, where
+        its best are replicated; else None.
+        """
         composed = self.first.study.composed
         limits: dict[str, Any] = {
             "name": self._name_of(files[region]),
@@ -213,6 +221,8 @@ class StagedSearch:
             "trials": count,
             "final": final,
         }
+        if earlier is None:
+            limits |= {"replicate": 0.0, "prefer": None}
         if (seconds := self.study.budget) is not None:
             ends = stage_seconds(self.study, seconds, region, len(files))
             limits["budget"] = seconds if final else ends
@@ -227,7 +237,12 @@ class StagedSearch:
             self.runs,
             str(self.folder.path),
         )
-        return replace(search, began=self.first.began)
+        study = replace(search.study, earlier_trainings=earlier or 0.0)
+        return replace(search, study=study, began=self.first.began)
+
+    def _trainings(self, records: Sequence[StudyRecord]) -> float:
+        epochs = self.first.study.config.training.epochs
+        return sum(count_trainings(record, epochs) for record in records)
 
     def _finish(self, files: Sequence[Path], results: Sequence[TuneResult]) -> TuneResult:
         """Return the result that has the winner, and train it where that is still to be done."""
@@ -240,18 +255,31 @@ class StagedSearch:
         place = max(range(len(scores)), key=lambda index: (scores[index], index))
         winner = results[place]
         has_trained = place > 0 and len(files) == 1  # the only one that refines
-        if self.study.trains_winner and not has_trained:
-            self.watch.notice(f"stage final: the winner of {winner.record.name}")
+        is_replicated = len(files) == 1  # replicates come once, when all searches have ended
+        left = self.study.trains_winner or bool(self.study.replicate and not is_replicated)
+        if left and not has_trained and winner.record.best is not None:
+            if self.study.trains_winner:
+                self.watch.notice(f"stage final: the winner of {winner.record.name}")
+            earlier = self._trainings([one.record for one in results if one is not winner])
             winner = run_search(
-                self.recipe, self._final(files, place, len(winner.record.own)), self.watch
+                self.recipe, self._final(files, place, len(winner.record.own), earlier), self.watch
             )
         return replace(winner, stages=tuple(results))
 
-    def _final(self, files: Sequence[Path], place: int, count: int) -> PreparedSearch:
-        """Return a search that has ended, to train its winner. place: among all of them."""
+    def _final(
+        self, files: Sequence[Path], place: int, count: int, earlier: float
+    ) -> PreparedSearch:
+        """Return a search that has ended, to replicate its best and to train its winner.
+
+        place: among all of them. earlier: the trainings of the others.
+        """
         if place:
-            search = self._second(files, place - 1, count, final=True)
+            final = self.study.trains_winner
+            search = self._second(files, place - 1, count, final=final, earlier=earlier)
         else:
-            search = self._with_limits(self.prepare_first(), {"trials": max(1, count)})
-        search = replace(search, began=self.first.began)
-        return replace(search, study=replace(search.study, notices=()))
+            limits: dict[str, Any] = {"trials": max(1, count)}
+            if len(files) == 1:  # whose search has had the replicates
+                limits["replicate"] = 0.0
+            search = self._with_limits(self.prepare_first(), limits)
+        study = replace(search.study, notices=(), earlier_trainings=earlier)
+        return replace(search, study=study, began=self.first.began)

@@ -64,7 +64,7 @@ def prepare_replicates(
     if not study.replicate or not finished:
         return None
     last_step = prepared.config.training.epochs
-    trainings = count_trainings(record, last_step)
+    trainings = prepared.earlier_trainings + count_trainings(record, last_step)
     trainings += count_trainings_after(after.closing, last_step)
     affordable = affordable_replicates(study.replicate, trainings)
     default = _default_trial(prepared, record)

@@ -144,7 +144,7 @@ class StudyView(Result):
 
     def _repr_html_(self) -> str:
         """Return the best trial, the findings and the importances."""
-        parts = [study_summary(self.record)]
+        parts = [study_summary(self.record, self.overview.replication)]
         if self.overview.findings:
             rows = [(one.title, one.evidence, one.change) for one in self.overview.findings]
             parts.append(table(("finding", "evidence", "change"), rows))

@@ -52,10 +52,11 @@ def find_no_effect(found: Evidence) -> list[Finding]:
             f"{found.record.goal}"
             if some
             else "no parameter makes a difference",
-            f"over its whole range, with the stronger parameters held constant, each explains at "
+            f"over its whole range, with the stronger parameters held constant, "
+            f"{'it' if len(paths) == 1 else 'each'} explains at "
             f"most {most} of how {trials(len(effects.rows))} rank, alone "
-            "or together with the two strongest others. A study that leaves them fixed finds the "
-            "same with fewer trials.",
+            "or together with the two strongest others. A study that leaves "
+            f"{'it' if len(paths) == 1 else 'them'} fixed finds the same with fewer trials.",
             f"at most {most} of the variance of ranks",
             "upper bounds at 95 %, F test",
             keep_fixed(found.context, values, found.record.name) if values else "",
