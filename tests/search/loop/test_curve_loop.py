@@ -2,12 +2,13 @@
 
 import signal
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 
 import optuna
 import pytest
+from optuna.storages import RDBStorage
 from practice.quadratic.studies import rows, tuned
 from shell_study import Shell, until
 
@@ -72,17 +73,19 @@ class StopAfter(StudyCallback):
             signal.raise_signal(signal.SIGINT)
 
 
-def test_paused_trials_are_running_ones_to_others_and_say_where_they_wait(tmp_path: Path) -> None:
+def test_paused_trials_are_running_ones_to_others_and_say_where_they_wait(
+    tmp_path: Path, optuna_storage: Callable[[str], RDBStorage]
+) -> None:
     words = (CURVES, "study.trials=20", "training.epochs=12")
     with pytest.raises(Interrupted):
         tuned(tmp_path, *words, watch=StopAfter(9))
     database = next(tmp_path.rglob("study.db"))
-    stored = optuna.load_study(study_name=None, storage=f"sqlite:///{database}")
+    storage = optuna_storage(f"sqlite:///{database}")
+    stored = optuna.load_study(study_name=None, storage=storage)
     waiting = [t for t in stored.trials if t.user_attrs.get("paused")]
     assert len(waiting) >= 5
     assert {t.state.name for t in waiting} == {"RUNNING"}
     assert {t.user_attrs["paused"] for t in waiting} == {"at 1 of 12"}
-    stored._storage.remove_session()
     watch = StopAfter(0)
     found = tuned(tmp_path, *words, watch=watch)
     assert ends(found).keys() == {("pruned", 1), ("pruned", 4), ("done", 12)}
