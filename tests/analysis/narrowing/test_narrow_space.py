@@ -375,7 +375,7 @@ def test_distances_are_those_that_were_fitted() -> None:
     points = np.stack([rng.random(20), rng.integers(-1, 3, 20), rng.random(20)], axis=1)
     is_choice = np.array([False, True, False])
     process = fit(points, rng.standard_normal(20), is_choice, levels=3)
-    apart = differences(points[:5], points, is_choice).weighted(process.weights)
+    apart = differences(points[:5], points, is_choice).distances(process.weights)
     assert process.distances(points[:5], points) == pytest.approx(apart, abs=1e-6)
 
 

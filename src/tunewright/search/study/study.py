@@ -53,7 +53,7 @@ from tunewright.search.study.trial_tags import AUDITED, GOOD, PAUSED, is_good, m
 from tunewright.search.study.trial_writer import writer
 from tunewright.spaces.advice import good_points
 from tunewright.spaces.points import identity
-from tunewright.spaces.sample import draw_untried
+from tunewright.spaces.sample import draw, draw_untried
 from tunewright.spaces.space import Space
 
 REJECTIONS = 100
@@ -300,6 +300,10 @@ class Study:
         values = draw_untried(self.space, self._tried, rng)
         if values is not None:
             return values
+        if draw(self.space, rng) is None:
+            raise SpaceExhausted(
+                "the forbid rules leave no combination that random draws could find"
+            )
         raise SpaceExhausted("every point of the space has been tried, or is forbidden")
 
     def _mirror(self, trial: FrozenTrial) -> None:
