@@ -191,6 +191,22 @@ def test_odd_scores_raise_nothing(score: Score, total: int) -> None:
     assert all(t.state in ("paused", "ended") for t in trials)
 
 
+def test_trials_of_another_study_teach_and_take_nobodys_place() -> None:
+    """They have no state to go on from, and have left no rung of this study."""
+    simulated = Simulation(PLANE, bowl)
+    rng = random.Random(1)
+    for number in range(30):
+        values = {"x": rng.random(), "y": rng.random()}
+        curve = {step: bowl(values, step) for step in range(1, 17)}
+        one = CurveTrial(number, values, curve, 16, 16, "ended", own=False)
+        simulated.trials.append(one)
+    own = [trial for trial in simulated.run(30 + 20) if trial.own]
+    assert reached(own)[16] >= 3, "the best of this study are trained to the end"
+    assert sum(max(trial.curve) >= 4 for trial in own) >= 5, "a quarter comes to the second rung"
+    first = [bowl(trial.values, 16) for trial in own[:10]]
+    assert np.mean(first) > 0.85, "proposed by the model from the first trial on"
+
+
 def test_one_step_means_that_every_trial_ends() -> None:
     assert reached(Simulation(PLANE, bowl, last=1).run(15)) == {1: 15}
 

@@ -2,7 +2,7 @@
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -139,6 +139,29 @@ def test_states_beyond_the_quota_are_removed_and_a_trial_without_its_own_starts_
 
 def _steps(found: TuneResult, number: int) -> list[int]:
     return [progress.step for progress in read_progress(found.folder.trial(number).progress)]
+
+
+def test_trials_of_unknown_length_are_left_to_tpe(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A rung is a share of a training; of a million steps nobody would come to the first one."""
+
+    def objective(params: Mapping[str, float], report: Callable[[int, float], None]) -> float:
+        report(1, params["x"])
+        return params["x"]
+
+    tunewright.tune(
+        objective,
+        CURVES,
+        "executor.type=inline",
+        space={"x": {"type": "float", "low": 0.0, "high": 1.0}},
+        goal="value:max",
+        trials=2,
+        runs_dir=tmp_path,
+    )
+    assert "needs training.epochs, the steps of a whole trial: the sampler is tpe here" in (
+        " ".join(capsys.readouterr().err.split())
+    )
 
 
 def test_a_finite_space_that_is_used_up(tmp_path: Path) -> None:

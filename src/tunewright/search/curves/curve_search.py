@@ -49,7 +49,8 @@ class CurveTrial:
 
     curve: scores by step. target: the step that it trains to, or has trained to. length: its last
     step, where trainings differ in length. state: `paused` at its target, or `ended` for good.
-    feasible: false where it ran out of memory, diverged, or violates a constraint.
+    feasible: false where it ran out of memory, diverged, or violates a constraint. own: false for a
+    trial of another study, which the model learns from and the quotas do not count.
     """
 
     number: int
@@ -59,6 +60,7 @@ class CurveTrial:
     length: int
     state: State
     feasible: bool = True
+    own: bool = True
 
 
 @dataclass(frozen=True)
@@ -142,7 +144,7 @@ class CurveSearch:
     def _promotion(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
         """Return the best trial of the highest rung from which too few have gone on."""
         for step, following in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
-            members = [t for t in trials if _has_reached(t, step)]
+            members = [t for t in trials if t.own and _has_reached(t, step)]
             promoted = [t for t in members if t.target > step]
             if len(promoted) >= len(members) // FACTOR:
                 continue
@@ -155,7 +157,7 @@ class CurveSearch:
     def _finisher(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
         """Return the best paused trial while too few have reached their end, or are on the way."""
         paused = [t for t in trials if t.state == "paused"]
-        finishing = sum(t.target >= t.length and t.feasible for t in trials)
+        finishing = sum(t.own and t.feasible and t.target >= t.length for t in trials)
         if not paused or finishing >= FINISHERS:
             return None
         best = max(paused, key=lambda t: (ends.get(t.number, -np.inf), t.target, -t.number))

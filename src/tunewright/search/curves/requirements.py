@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tunewright.config.schema import RunConfig
 from tunewright.errors import ConfigError
+from tunewright.recipes.recipe import UNKNOWN_EPOCHS
 from tunewright.runs.record import COSTS, Goal
 
 
@@ -13,6 +14,8 @@ def why_not_curves(config: RunConfig, goals: Sequence[Goal]) -> str:
         return "the sampler curves has one goal"
     if goals[0].metric in COSTS:
         return f"the sampler curves reads curves, and {goals[0].metric} is known only at the end"
+    if config.training.epochs >= UNKNOWN_EPOCHS:
+        return "the sampler curves needs training.epochs, the steps of a whole trial"
     if config.training.epochs < 2:
         return "the sampler curves needs trials of two epochs or more"
     return ""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from tunewright.runs.record import EndRequest, Outcome, Trial
 from tunewright.search.callbacks import StudyCallback
-from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start
+from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start, State
 from tunewright.search.curves.rungs import assumed_pauses
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.paused_states import PausedStates
@@ -119,7 +119,8 @@ class CurveLoop(StudyLoop):
         """Return the step that a trial trains to; one of an earlier session, the next rung."""
         if number not in self._targets:
             step = max(self.study.curves[number], default=0)
-            self._targets[number] = next(r for r in self._curves.rungs if r >= step)
+            rungs = self._curves.rungs
+            self._targets[number] = next((rung for rung in rungs if rung >= step), rungs[-1])
         return self._targets[number]
 
     def _place(self, run: TrialRun) -> str:
@@ -140,16 +141,14 @@ class CurveLoop(StudyLoop):
         last, curves = self.search.last_step, self.study.curves
         for trial in (*self._imported, *self._ended.values()):
             yield _as_ended(trial, length_of(trial.parameters, last))
-        begun = {live.run.number: live.run for live in self.live}
-        begun |= {run.number: run for run in self.waiting}
-        for number, run in begun.items():
+        begun = {run.number: run for run in (*(live.run for live in self.live), *self.waiting)}
+        for number, run in {**begun, **self._parked}.items():
+            if number in self._ended:  # a cancelled run of it has not left its worker yet
+                continue
             curve, target = dict(curves[number]), self._target(number)
             length = length_of(run.values, last)
-            yield CurveTrial(number, run.values, curve, target, length, "running")
-        for number, run in self._parked.items():
-            curve, target = dict(curves[number]), self._target(number)
-            length = length_of(run.values, last)
-            yield CurveTrial(number, run.values, curve, target, length, "paused")
+            state: State = "paused" if number in self._parked else "running"
+            yield CurveTrial(number, run.values, curve, target, length, state)
 
 
 def length_of(values: Mapping[str, object], last: int) -> int:
@@ -165,5 +164,13 @@ def _as_ended(trial: Trial, last: int) -> CurveTrial:
         curve = {last: trial.score}
     reached = max(curve, default=0)
     length = reached if trial.state == "done" and reached else last  # stopped early by itself
-    feasible = trial.state != "infeasible"
-    return CurveTrial(trial.number, trial.parameters, curve, reached, length, "ended", feasible)
+    return CurveTrial(
+        trial.number,
+        trial.parameters,
+        curve,
+        reached,
+        length,
+        "ended",
+        feasible=trial.state != "infeasible",
+        own=not trial.imported_from,
+    )
