@@ -2,7 +2,7 @@
 
 import signal
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -189,14 +189,6 @@ def test_a_finite_space_that_is_used_up(tmp_path: Path) -> None:
     assert len(found.record.of_state("done")) >= 3
     assert found.record.best is not None
     assert found.record.best.score == 2
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    for process in made.processes():
-        process.kill()
 
 
 def _has_reported(shell: Shell, count: int) -> bool:

@@ -5,8 +5,6 @@ import os
 import random
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from shell_study import Shell, command_of, epochs_reported, until
@@ -14,16 +12,6 @@ from shell_study import Shell, command_of, epochs_reported, until
 from tunewright.runs.folder import RunFolder
 
 pytestmark = pytest.mark.slow
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    left = made.processes()
-    for process in left:
-        process.kill()
-    assert left == [], "processes outlived their coordinator"
 
 
 @pytest.mark.parametrize("seed", [1, 2, 3])

@@ -4,8 +4,6 @@ import json
 import re
 import signal
 import time
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 from shell_study import Shell, until
@@ -19,16 +17,6 @@ WORDS = (
     "study.pruner.type=none",
     "study.replicate=0.5",
 )
-
-
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Shell]:
-    made = Shell(tmp_path)
-    yield made
-    left = made.processes()
-    for process in left:
-        process.kill()
-    assert left == [], "processes outlived their coordinator"
 
 
 def ended(shell: Shell) -> dict[str, bytes]:
