@@ -23,19 +23,26 @@ class PausedStates:
         free = FREE_SHARE * shutil.disk_usage(folder).free
         self._quota = free if gib is None else gib * _GIB
         self._notice = notice
+        self._sizes: dict[int, int] = {}  # a trial that waits does not change its state
         self._told = False
+
+    def forget(self, number: int) -> None:
+        """Leave out a trial that goes on, whose state changes."""
+        self._sizes.pop(number, None)
 
     def limit(self, paused: Mapping[int, RunFolder], predicted: Mapping[int, float]) -> None:
         """Remove states until the rest fits. predicted: score at the end, more is better."""
-        sizes = {number: _bytes_below(run.checkpoints) for number, run in paused.items()}
-        whole = sum(sizes.values())
-        for number in _least_promising(sizes, predicted):
+        for number in paused.keys() - self._sizes.keys():
+            self._sizes[number] = _bytes_below(paused[number].checkpoints)
+        whole = sum(self._sizes.values())
+        for number in _least_promising(paused, predicted):
             if whole <= self._quota:
                 return
-            if not sizes[number]:
+            if not self._sizes[number]:
                 continue
             shutil.rmtree(paused[number].checkpoints, ignore_errors=True)
-            whole -= sizes[number]
+            whole -= self._sizes[number]
+            self._sizes[number] = 0
             if not self._told:
                 self._told = True
                 self._notice(
