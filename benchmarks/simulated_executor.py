@@ -70,6 +70,9 @@ class SimulatedExecutor:
         """Begin the attempts, each from the last epoch that was reported, as from a checkpoint."""
         return [self._start(folder) for folder in folders]
 
+    def adopt(self, folder: RunFolder, resources: Resources) -> Handle | None:
+        return None
+
     def wait(self, seconds: float) -> None:
         """Go on to the next report."""
         if not self._events:

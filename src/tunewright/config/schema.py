@@ -18,17 +18,18 @@ from pydantic import (
     model_validator,
 )
 
+from tunewright.config.components.executors import ExecutorConfig as ExecutorConfig
 from tunewright.config.components.optimizers import AdamWConfig as AdamWConfig
 from tunewright.config.components.optimizers import Optim as Optim
 from tunewright.config.components.optimizers import SgdConfig as SgdConfig
-from tunewright.config.components.plugins import EXECUTORS, TRACKERS, refuse_plugin_options
+from tunewright.config.components.plugins import TRACKERS, refuse_plugin_options
 from tunewright.config.components.schedules import ConstantSchedule as ConstantSchedule
 from tunewright.config.components.schedules import CosineSchedule as CosineSchedule
 from tunewright.config.components.schedules import LinearSchedule as LinearSchedule
 from tunewright.config.components.schedules import MilestoneSchedule as MilestoneSchedule
 from tunewright.config.components.schedules import Schedule as Schedule
 from tunewright.config.components.schedules import StepSchedule as StepSchedule
-from tunewright.config.section import Count, NotNegative, Options, Positive, Section, distinct
+from tunewright.config.section import Count, NotNegative, Positive, Section, distinct
 from tunewright.config.study_schema import StudyConfig
 from tunewright.registry import plugin_names
 
@@ -95,41 +96,6 @@ class SpaceConfig(Section):
     """
 
     avoid: Literal["warn", "forbid"] = "warn"
-
-
-if TYPE_CHECKING:
-    ExecutorName = str
-else:
-    ExecutorName = Literal[tuple(dict.fromkeys(("local", "inline", *plugin_names(EXECUTORS))))]
-
-
-class ExecutorConfig(Section):
-    """How trials run. isolation: warm workers that live across trials, or one per trial.
-
-    threads: CPU threads per worker (null = its share of the cores). trial_timeout: seconds after
-    which a trial fails (null = never). grace_seconds: how long a stop waits for checkpoints.
-    retries: how often a trial whose worker was killed is resumed from its last checkpoint.
-    memory_gib: the most that a worker may hold (null = no limit), of its GPU where it has one, else
-    of RAM; a trial that must run alone may hold the share of all workers. options: keyword
-    arguments of the executor of an installed package.
-    """
-
-    type: ExecutorName = "local"
-    isolation: Literal["worker", "trial"] = "worker"
-    threads: Count | None = None
-    trial_timeout: Positive | None = None
-    retries: Annotated[int, Field(ge=0)] = 1
-    grace_seconds: Positive = 15.0
-    memory_gib: Positive | None = None
-    options: Options = Field(default_factory=dict)
-
-    @model_validator(mode="after")
-    def _fitting(self) -> Self:
-        if self.type not in ("local", "inline"):
-            refuse_plugin_options(EXECUTORS, self.type, self.options, what="executor")
-        elif self.options:
-            raise ValueError(f"no options, since the executor {self.type} takes none")
-        return self
 
 
 class StagesConfig(Section):

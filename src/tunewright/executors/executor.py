@@ -94,6 +94,13 @@ class Executor(Protocol):
         """
         ...
 
+    def adopt(self, folder: RunFolder, resources: Resources) -> Handle | None:
+        """Return a handle of an attempt that another coordinator started and that still runs.
+
+        None where there is none, as with executors whose workers end with their coordinator.
+        """
+        ...
+
     def wait(self, seconds: float) -> None:
         """Wait until a run reports or ends, at most `seconds`."""
         ...

@@ -62,6 +62,10 @@ class InlineExecutor:
         self._queue.extend(handles)
         return list(handles)
 
+    def adopt(self, folder: RunFolder, resources: Resources) -> Handle | None:
+        """Return None: this process has only what it started itself."""
+        return None
+
     def wait(self, seconds: float) -> None:
         """Run the next queued folder to its end."""
         if not self._queue:

@@ -99,6 +99,10 @@ class LocalExecutor:
         """Send each folder to an idle worker, or to a new one; a worker has one GPU, if any."""
         return [self._start(folder, resources) for folder in folders]
 
+    def adopt(self, folder: RunFolder, resources: Resources) -> Handle | None:
+        """Return None: workers end with the coordinator that started them."""
+        return None
+
     def wait(self, seconds: float) -> None:
         """Wait until a worker reports, finishes or dies, at most `seconds`."""
         if not self._busy:

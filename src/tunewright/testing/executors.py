@@ -91,6 +91,14 @@ class ExecutorContract(ABC):
         assert outcome is not None
         assert (outcome.state, outcome.attempt) == ("done", 2)
 
+    def test_nothing_is_adopted_from_a_folder_where_nothing_runs(
+        self, executor: Executor, tmp_path: Path
+    ) -> None:
+        folder = _folder(tmp_path / "run", self.quick())
+        assert executor.adopt(folder, Resources()) is None
+        _wait_for_end(executor, executor.start([folder], Resources()))
+        assert executor.adopt(folder, Resources()) is None
+
     def test_wait_returns_at_once_when_nothing_runs(self, executor: Executor) -> None:
         before = time.monotonic()
         executor.wait(30.0)
