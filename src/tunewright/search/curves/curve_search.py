@@ -9,14 +9,18 @@ Talwalkar 2016 (successive halving), Li et al. 2020 (its asynchronous form), Swe
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
+from tunewright.search.curves.candidates import draw_near
 from tunewright.search.curves.encoding import Encoder
+from tunewright.search.curves.ladder import Ladder, fitting_ladder
+from tunewright.search.curves.learning import Learner
 from tunewright.search.curves.model import Array, CurveModel, Observations, log_progress
-from tunewright.search.curves.rungs import FACTOR
+from tunewright.search.curves.prior import DECAY, RAISE, Prior
 from tunewright.search.curves.scores import ScoreScale, standardise
 from tunewright.spaces.domain import Categorical
 from tunewright.spaces.space import Space
@@ -27,18 +31,16 @@ RANDOM_SHARE = 0.1
 """Of the new configurations that are drawn at random all the same."""
 UNIFORM, NEAR = 120, 280
 """Candidates drawn from the whole space, and near the trials that are predicted to be best."""
+BELIEVED = 60
+"""Of those from the whole space, drawn near believed optima instead, at first."""
 PARENTS = 5
 """Trials near which candidates are drawn."""
 FINISHERS = 3
 """Trials that are trained to the end, at least, when no further one may start."""
 TRIES = 20
 """Candidates that are looked at, best first, for one that no trial has had."""
-LEARNED, BEST_LEARNED = 140, 70
-"""Observations from which hyper-parameters are learned at most; the best among them."""
 CONDITIONED = 280
 """Observations that predictions are made from at most."""
-GROWTH = 1.25
-"""Growth of the observations after which hyper-parameters are learned again."""
 
 State = Literal["running", "paused", "ended"]
 
@@ -82,12 +84,16 @@ class GoOn:
 class CurveSearch:
     """The decisions of one search; they follow from its trials alone, and from the seed.
 
-    rungs: the steps at which trials are paused, rising; the last one ends a training. sign: 1 where
-    more is better, else -1. startup: trials that start at random before the model proposes any.
+    rungs: the steps at which trials are paused, rising; the last one ends a training. adapts: the
+    rungs follow the curves, and those given are what is assumed before there are any. sign: 1 where
+    more is better, else -1. startup: trials that start before the model proposes any, at random or
+    near `believed`: values of points that may be near the optimum. file: keeps what the model
+    learns, for a search that is resumed.
 
     predicted: the score at the end of each trial, by number, on the model's scale, where more is
     better. failure: why the model could not be computed the last time, when trials were ranked by
-    their last scores and points drawn at random instead; empty as a rule.
+    their last scores and points drawn at random instead; empty as a rule. failures: how often.
+    ladder: the rungs of the last decision.
     """
 
     def __init__(
@@ -95,19 +101,29 @@ class CurveSearch:
         space: Space,
         rungs: Sequence[int],
         *,
+        adapts: bool = False,
         sign: float = 1.0,
         seed: int = 0,
         startup: int = 10,
+        believed: Sequence[Mapping[str, Any]] = (),
+        file: Path | None = None,
     ) -> None:
         self._space, self._sign, self._seed, self._startup = space, sign, seed, startup
-        self.rungs = tuple(rungs)
+        self._assumed, self._adapts = tuple(rungs), adapts
+        self.ladder = Ladder(self._assumed)
         self._encoder = Encoder(space)
         self._is_choice = np.array([isinstance(p.domain, Categorical) for p in space.parameters])
         self._encoded: dict[int, Array] = {}
         self._model = CurveModel(self._encoder.groups)
-        self._learned_from = 0
-        self.failure = ""
+        self._learner = Learner(self._model, seed, file)
+        self._prior = Prior(self._encoder, believed)
+        self.failure, self.failures = "", 0
         self.predicted: Mapping[int, float] = {}
+
+    @property
+    def rungs(self) -> tuple[int, ...]:
+        """The steps at which trials are paused, as of the last decision."""
+        return self.ladder.steps
 
     def decide(
         self,
@@ -122,37 +138,92 @@ class CurveSearch:
         have another trial; without, paused trials go on by their quota, and then the best of them
         until a few are trained to the end.
         """
-        if may_start and len(trials) < self._startup:
-            return Start(None, self.rungs[0])
         rng = np.random.default_rng([self._seed, len(trials), sum(len(t.curve) for t in trials)])
-        try:
-            ends = self._predicted_ends(trials) if self._condition(trials, rng) else {}
-        except (np.linalg.LinAlgError, ValueError) as error:
-            self.failure = str(error) or type(error).__name__
-            ends = {}
-        modelled = bool(ends)
-        self.predicted = ends
+        first = may_start and len(trials) < self._startup
+        ends = self._modelled(trials, is_first=first)
+        self.predicted, modelled = ends, bool(ends)
         ends = ends or {t.number: self._sign * _last(t) for t in trials if t.curve}
+        if first:
+            near = len(trials) % 2 == 1
+            values = self._believed_point(trials, ends, is_new, rng) if near else None
+            return Start(values, self.rungs[0])
         if (further := self._promotion(trials, ends)) is not None:
             return further
         if not may_start:
             return self._finisher(trials, ends)
         drawn = not modelled or rng.random() < RANDOM_SHARE
-        values = None if drawn else self._propose(trials, ends, is_new, rng)
+        values = None if drawn else self._proposed(trials, ends, is_new, rng)
         return Start(values, self.rungs[0])
+
+    def _modelled(self, trials: Sequence[CurveTrial], *, is_first: bool) -> dict[int, float]:
+        """Return the predicted scores at the end; empty where the model cannot be computed."""
+        try:
+            if self._adapts:
+                self.ladder = self._fitting_ladder(trials)
+            return self._predicted_ends(trials) if self._condition(trials, is_first) else {}
+        except Exception as error:  # whatever it is, the study goes on without a model
+            self._note(error)
+            return {}
+
+    def _proposed(self, *given: Any) -> Mapping[str, Any] | None:
+        try:
+            return self._propose(*given)
+        except Exception as error:  # see `_modelled`
+            self._note(error)
+            return None
+
+    def _note(self, error: Exception) -> None:
+        self.failure, self.failures = str(error) or type(error).__name__, self.failures + 1
+
+    def _fitting_ladder(self, trials: Sequence[CurveTrial]) -> Ladder:
+        curves = {t.number: t.curve for t in trials if t.feasible}
+        ended = {t.number for t in trials if t.feasible and t.curve and _has_reached(t, t.length)}
+        return fitting_ladder(self._assumed, curves, ended)
+
+    def _believed_point(
+        self,
+        trials: Sequence[CurveTrial],
+        ends: Mapping[int, float],
+        is_new: Callable[[Mapping[str, Any]], bool],
+        rng: np.random.Generator,
+    ) -> Mapping[str, Any] | None:
+        """Return a new point near a believed optimum; None where none is believed, or is new."""
+        trust = self._trust(trials, ends)
+        if not trust.any():
+            return None
+        points = (self._encoder.point(row) for row in self._prior.draw(trust, rng, TRIES))
+        return next((point for point in points if is_new(point)), None)
+
+    def _trust(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> Array:
+        """Return how far each belief is borne out by the trials that have shown something."""
+        known = [t for t in trials if t.number in ends or not t.feasible]
+        if not self._prior or not known:
+            return self._prior.trust(np.empty((0, len(self._space.parameters))), np.empty(0))
+        worst = min(ends.values(), default=0.0) - 1.0
+        scores = np.array([ends[t.number] if t.feasible else worst for t in known])
+        places = np.array([self._encoder.places(t.values) for t in known])
+        return self._prior.trust(places, scores)
 
     def _promotion(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
         """Return the best trial of the highest rung from which too few have gone on."""
         for step, following in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
-            members = [t for t in trials if t.own and _has_reached(t, step)]
-            promoted = [t for t in members if t.target > step]
-            if len(promoted) >= len(members) // FACTOR:
+            members = [t for t in trials if t.own and self._has_left(t, step)]
+            promoted = [t for t in members if step < t.target >= min(following, t.length)]
+            if len(promoted) >= len(members) // self.ladder.factor:
                 continue
-            rest = [t for t in members if t.target <= step and t.state == "paused"]
+            rest = [t for t in members if t not in promoted and t.state == "paused"]
             if rest:
                 best = max(rest, key=lambda t: (ends.get(t.number, -np.inf), -t.number))
                 return GoOn(best.number, min(following, best.length))
         return None
+
+    def _has_left(self, trial: CurveTrial, step: int) -> bool:
+        """Return whether a trial counts at a rung; one paused at an earlier first rung does, too.
+
+        The first rung may have moved on since then, or back.
+        """
+        waits = step == self.rungs[0] and trial.state == "paused"
+        return waits or _has_reached(trial, step)
 
     def _finisher(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
         """Return the best paused trial while too few have reached their end, or are on the way."""
@@ -163,17 +234,24 @@ class CurveSearch:
         best = max(paused, key=lambda t: (ends.get(t.number, -np.inf), t.target, -t.number))
         return GoOn(best.number, best.length)
 
-    def _condition(self, trials: Sequence[CurveTrial], rng: np.random.Generator) -> bool:
-        """Give the model what is known; return whether that is enough to predict from."""
+    def _condition(self, trials: Sequence[CurveTrial], is_first: bool) -> bool:
+        """Give the model what is known; return whether that is enough to predict from.
+
+        is_first: the model is not asked yet, and only begins to learn.
+        """
         scale = ScoreScale([self._sign * v for t in trials for v in t.curve.values()])
         rows = [row for trial in trials for row in self._rung_scores(trial, scale)]
         if len(rows) < 2:
             return False
         data = self._observations(rows)
         data = replace(data, z=standardise(data.z))
-        if self._learned_from == 0 or len(data) >= GROWTH * self._learned_from:
-            self._learned_from = len(data)
-            self._model.learn(data.take(_for_learning(data, rng)))
+        if is_first and len(trials) < self._startup // 2:
+            return False
+        self._learner.update(data)
+        if self._learner.failure:
+            self.failure = self._learner.failure
+        if is_first:
+            return False
         early = np.array([step <= self.rungs[0] for _, step, _ in rows])
         data = data.take(_for_conditioning(data, early))
         self._model.condition(data)
@@ -190,7 +268,7 @@ class CurveSearch:
         last = -1
         for rung in self.rungs:
             step = max((s for s in steps if s <= min(rung, trial.length)), default=-1)
-            if step > last and _has_reached(trial, rung):
+            if step > last and self._has_left(trial, rung):
                 last = step
                 yield trial, step, scale.place(self._sign * trial.curve[step])
         if not trial.feasible and last < trial.length:
@@ -235,14 +313,21 @@ class CurveSearch:
         """Return the new point with the best upper confidence bound; None where none is new."""
         best = sorted((t for t in trials if t.number in ends), key=lambda t: -ends[t.number])
         parents = np.array([self._encoder.places(t.values) for t in best[:PARENTS]])
-        uniform = rng.random((UNIFORM, len(self._space.parameters)))
-        places = np.concatenate([uniform, self._near(parents[np.arange(NEAR) % len(parents)], rng)])
+        places = rng.random((UNIFORM, len(self._space.parameters)))
+        trust = self._trust(trials, ends) * DECAY / (DECAY + sum(t.own for t in trials))
+        if trust.any():
+            count = round(BELIEVED * trust.max())
+            places[:count] = self._prior.draw(trust, rng, count) if count else places[:0]
+        near = draw_near(parents[np.arange(NEAR) % len(parents)], self._is_choice, rng)
+        places = np.concatenate([places, near])
         points = [self._encoder.point(row) for row in places]
         x = np.array([self._encoder.encode(point) for point in points])
         means, deviations = self._model.predict(
             x, np.zeros(len(x)), np.full(len(x), -1, dtype=np.intp)
         )
         bound = means + WEIGHT * rng.standard_exponential() * deviations
+        if trust.any():
+            bound += RAISE * self._prior.raised(places, trust)
         feasible = np.array([t.feasible for t in trials])
         if not feasible.all():
             tried = np.array([self._encode(t) for t in trials])
@@ -250,21 +335,6 @@ class CurveSearch:
             bound = np.where(refused, bound - 1e6, bound)
         ranked = (points[i] for i in np.argsort(-bound, kind="stable")[:TRIES])
         return next((point for point in ranked if is_new(point)), None)
-
-    def _near(self, parents: Array, rng: np.random.Generator) -> Array:
-        """Return a point near each parent: some coordinates move, by one scale for each point.
-
-        A choice is drawn again once in as many times as there are parameters.
-        """
-        count = parents.shape[1]
-        spread = 0.3 * 10.0 ** (-1.2 * rng.random((len(parents), 1)))
-        moved = np.abs(parents + spread * rng.standard_normal(parents.shape)) % 2.0
-        moved = np.where(moved > 1.0, 2.0 - moved, moved)
-        share = np.where(self._is_choice, 1 / count, max(0.5, 2 / count))
-        moves = rng.random(parents.shape) < share
-        anywhere = rng.random(parents.shape)
-        found = np.where(moves, np.where(self._is_choice, anywhere, moved), parents)
-        return np.where(np.isnan(parents), anywhere, found)
 
 
 def _has_reached(trial: CurveTrial, step: int) -> bool:
@@ -274,15 +344,6 @@ def _has_reached(trial: CurveTrial, step: int) -> bool:
 
 def _last(trial: CurveTrial) -> float:
     return trial.curve[max(trial.curve)]
-
-
-def _for_learning(data: Observations, rng: np.random.Generator) -> npt.NDArray[np.intp]:
-    """Return the rows to learn hyper-parameters from: the best ones, and others at random."""
-    if len(data) <= LEARNED:
-        return np.arange(len(data))
-    order = np.argsort(-data.z, kind="stable")
-    others = rng.choice(order[BEST_LEARNED:], LEARNED - BEST_LEARNED, replace=False)
-    return np.sort(np.concatenate([order[:BEST_LEARNED], others]))
 
 
 def _for_conditioning(data: Observations, early: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:

@@ -65,34 +65,51 @@ def log_progress(step: float, length: float) -> float:
 class CurveModel:
     """The process, with hyper-parameters at their most probable values.
 
-    groups: for each column of the encoding, the index of its length scale.
+    groups: for each column of the encoding, the index of its length scale. columns: their number.
     """
 
     def __init__(self, groups: Indices) -> None:
-        self._groups = groups
+        self._groups, self.columns = groups, len(groups)
         lengths = int(groups.max(initial=-1)) + 1
         self._median = np.log([_LENGTH] * lengths + [_MEDIANS[name] for name in _TAIL])
         self._spread = np.array([_LENGTH_SPREAD] * lengths + [_SPREADS[name] for name in _TAIL])
         self._theta = self._median.copy()
         self._data: Observations | None = None
 
-    def learn(self, data: Observations) -> None:
-        """Set the hyper-parameters to their most probable values, from where they are now."""
+    @property
+    def theta(self) -> Array:
+        """The logarithms of the hyper-parameters: length scales, then weights, time and noise."""
+        return self._theta
+
+    @theta.setter
+    def theta(self, theta: Array) -> None:
+        if theta.shape != self._theta.shape or not np.all(np.isfinite(theta)):
+            raise ValueError(f"{theta.size} hyper-parameters, expected {self._theta.size} numbers")
+        self._theta = theta
+
+    def most_probable(self, data: Observations, start: Array) -> Array:
+        """Return the most probable hyper-parameters, looked for from `start` on.
+
+        Changes nothing, so that it may run beside `condition` and `predict`.
+        """
         squares = self._squares(data.x, data.x)
         bounds = np.stack(
             [self._median - _BOUND * self._spread, self._median + _BOUND * self._spread], axis=1
         )
         found = minimize(
             self._loss,
-            self._theta,
+            start,
             args=(data, squares),
             jac=True,
             method="L-BFGS-B",
             bounds=bounds,
             options={"maxiter": _ITERATIONS},
         )
-        if np.all(np.isfinite(found.x)):
-            self._theta = found.x
+        return found.x if np.all(np.isfinite(found.x)) else start
+
+    def learn(self, data: Observations) -> None:
+        """Set the hyper-parameters to their most probable values, from where they are now."""
+        self._theta = self.most_probable(data, self._theta)
 
     def condition(self, data: Observations) -> None:
         """Take in the observations; raise numpy.linalg.LinAlgError where they cannot be."""
