@@ -15,6 +15,8 @@ from tunewright.runs.record import StudyRecord, Trial
 
 FEWEST = 5
 """Trials that went on from a step, below which nothing is predicted from it."""
+FEWEST_AT_RUNGS = 3
+"""The same in a search by curves, which trains so few to their end; ranks are no worse for it."""
 PRIOR = 5.0
 """Trials that the usual slope counts as."""
 LOWEST = 0.1
@@ -45,11 +47,12 @@ class FinalScore(NamedTuple):
 def predict_final_scores(
     record: StudyRecord, reached: Mapping[int, float] | None = None
 ) -> dict[int, FinalScore]:
-    """Return the predicted final score of each pruned trial with a curve, by its number.
+    """Return the predicted final score of each pruned or paused trial with a curve, by its number.
 
     reached: another figure to predict, by the number of each trial that finished; None for the
     score of the first goal, whose curve is stored. A trial is left out where fewer than `FEWEST`
-    trials went on from the step at which it was pruned, and NaN never enters.
+    trials went on from the step at which it was pruned, `FEWEST_AT_RUNGS` in a search by curves,
+    and NaN never enters.
 
     The steps at which trials were pruned are taken from the last to the first. At each, the final
     figures of all trials that went on, those pruned later with their own predictions, are regressed
@@ -59,10 +62,13 @@ def predict_final_scores(
     stays there. They are weighed by how well they predict the lowest quarter from the rest.
     """
     sign = record.goals[0].sign
+    fewest = FEWEST_AT_RUNGS if any(trial.rung for trial in record.trials) else FEWEST
     own = reached is None
     if reached is None:
         reached = {t.number: t.score for t in record.of_state("done") if t.score is not None}
-    trials = [t for t in record.trials if t.curve and (t.number in reached or t.state == "pruned")]
+    stopped_early = ("pruned", "paused")
+    trials = [t for t in record.trials if t.curve]
+    trials = [t for t in trials if t.number in reached or t.state in stopped_early]
     ends = np.array([np.inf if t.number in reached else max(t.curve) for t in trials])
     stops = sorted({int(end) for end in ends if np.isfinite(end)})
     if not stops:
@@ -78,7 +84,7 @@ def predict_final_scores(
         seen = np.isfinite(at)
         went_on = (ends > stops[place]) & np.isfinite(final) & seen
         stopped = np.flatnonzero((ends == stops[place]) & seen)
-        if (count := int(went_on.sum())) < FEWEST:
+        if (count := int(went_on.sum())) < fewest:
             continue
         step = _Step(at[went_on], final[went_on], start if own else None)
         final[stopped], error[stopped] = step.predict(at[stopped])

@@ -3,7 +3,7 @@
 import heapq
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from tunewright.analysis.score_differences import interval_of_difference
 from tunewright.runs.record import StudyRecord, Trial, is_same
@@ -112,7 +112,7 @@ def timeline(record: StudyRecord) -> Timeline | None:
     known = [t for t in record.own if t.started is not None and t.seconds is not None]
     if not known:
         return None
-    ordered = sorted(known, key=_start)
+    ordered = sorted((part for trial in known for part in _parts(trial)), key=_start)
     free: list[tuple[float, int]] = []
     lanes: list[list[Trial]] = []
     for trial in ordered:
@@ -139,8 +139,16 @@ def _start(trial: Trial) -> float:
 
 
 def _end(trial: Trial) -> float:
-    assert trial.seconds is not None
-    return _start(trial) + trial.seconds
+    ended = trial.ended_at
+    assert ended is not None
+    return ended
+
+
+def _parts(trial: Trial) -> list[Trial]:
+    """Return a trial once for each time that it had a worker; other trials ran meanwhile."""
+    if not trial.spans:
+        return [trial]
+    return [replace(trial, started=at, seconds=took, spans=()) for at, took in trial.spans]
 
 
 def _measure_cover(spans: Sequence[tuple[float, float]]) -> float:

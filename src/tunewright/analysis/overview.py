@@ -1,7 +1,7 @@
 """The overview of a study that `analyze` prints or stores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from tunewright.analysis.avoided import summarise_avoid_rules
@@ -19,7 +19,7 @@ from tunewright.analysis.winner.replication import Replication
 from tunewright.result import Result
 from tunewright.runs.record import STATES, StudyRecord, Trial
 
-_OPTIONAL = ("storage", "seeds", "replication", "importance_details", "other_importances")
+_OPTIONAL = ("storage", "seeds", "replication", "rungs", "importance_details", "other_importances")
 ENOUGH = 50
 """Trials below which PED-ANOVA has fewer than five above its quantile."""
 _NO_DIFFERENCE = "the best tenth of the trials differs in no parameter"
@@ -36,6 +36,7 @@ class StudyOverview(Result):
     database, without a password; empty for a study that was read from one. seeds: which trials with
     several seeds these tell apart; empty where there are none. findings: what was learned, the
     weightiest first. replication: what replicates of the best trials say, which then choose `best`.
+    rungs: trials that wait at a rung or were left there, by where, such as `at 3 of 52`.
     importance_details: the importances with intervals, of the metric that was asked for; None where
     they were not computed. other_importances: those of further metrics.
     """
@@ -63,6 +64,7 @@ class StudyOverview(Result):
     findings: Sequence[Finding] = ()
     seeds: str = ""
     replication: Replication | None = None
+    rungs: Mapping[str, int] = field(default_factory=dict)
     importance_details: Importances | None = None
     other_importances: Sequence[Importances] = ()
 
@@ -98,6 +100,7 @@ def overview(
         front=[trial.number for trial in record.front()] if record.others else [],
         trials=len(own.trials),
         by_state={state: len(own.of_state(state)) for state in STATES},
+        rungs=count_rungs(record),
         carried=len(record.trials) - len(own.trials),
         best=None if best is None else trial_row(best),
         top=[
@@ -114,6 +117,29 @@ def overview(
         notes=[{"trial": t.number, "note": t.note} for t in record.trials if t.note],
         seeds="" if compared is None else compared.verdict,
     )
+
+
+def count_rungs(record: StudyRecord) -> dict[str, int]:
+    """Return how many trials wait at each rung, or were left there, the first rung first."""
+    places = [(max(t.curve, default=0), t.rung) for t in record.own if t.rung]
+    return {
+        rung: sum(other == rung for _, other in places) for _, rung in sorted(dict.fromkeys(places))
+    }
+
+
+def states_in_words(by_state: Mapping[str, int], rungs: Mapping[str, int]) -> str:
+    """Return the counts of trials by state as text, with where paused trials wait.
+
+    A trial that was left at a rung when the search ended is no pruned one: nothing stopped it but
+    the end of the search. Empty where there are no trials.
+    """
+    paused = by_state.get("paused", 0)
+    left = min(sum(rungs.values()) - paused, by_state.get("pruned", 0))
+    counts = {**by_state, "pruned": by_state.get("pruned", 0) - left, "left at a rung": left}
+    where = ", ".join(f"{count} {rung}" for rung, count in rungs.items())
+    shown = {state: f" ({where})" for state in ("left at a rung", "paused") if counts.get(state)}
+    parts = (f"{n} {state}{shown.get(state, '')}" for state, n in counts.items() if n)
+    return ", ".join(parts)
 
 
 def failures(record: StudyRecord) -> list[dict[str, Any]]:
@@ -169,17 +195,20 @@ def importance_notes(
         return [f"no importances: {why}"]
     notes = []
     count, predicted = len(judged.trials), len(judged.predicted)
-    pruned = len(record.of_state("pruned"))
+    stopped = record.of_state("pruned", "paused")
+    pruned = len(stopped)
+    kinds = {"paused" if trial.rung else "pruned" for trial in stopped}
+    kind = " and ".join(sorted(kinds, reverse=True))
     if predicted:
         notes.append(
-            f"{predicted} of {pruned} pruned trials count with the score that their curves predict"
+            f"{predicted} of {pruned} {kind} trials count with the score that their curves predict"
         )
     elif pruned and count >= ENOUGH:
         notes.append(
-            f"{pruned} pruned trials do not count: their curves do not predict {judged.goal.metric}"
+            f"{pruned} {kind} trials do not count: their curves do not predict {judged.goal.metric}"
         )
     if count < ENOUGH:
-        completed = "" if predicted or not pruned else " (pruned trials do not count)"
+        completed = "" if predicted or not pruned else f" ({kind} trials do not count)"
         what = "trials" if predicted else "completed trials"
         notes.append(f"{count} {what}: importances are rough below {ENOUGH}{completed}")
     rare = rarely_set(record, judged)

@@ -56,7 +56,7 @@ def spending(record: StudyRecord) -> Spending:
         rate: float | None = None if gain is None or spent <= 0.0 else gain / spent
         gains.append(GainCost(at, reached, spent, gain, rate))
         before, score = at, reached
-    ends = [t.started + t.seconds for t in record.own if t.started is not None and t.seconds]
+    ends = [t.ended_at for t in record.own if t.seconds and t.ended_at]
     starts = [t.started for t in record.own if t.started is not None and t.seconds]
     whole = (max(ends) - min(starts)) / 3600.0 if ends else 0.0
     share = gains[-1].hours / whole if gains and whole > 0.0 else None

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Literal, NamedTuple
 
 OutcomeState = Literal["done", "pruned", "paused", "failed"]
-TrialState = Literal["running", "done", "pruned", "infeasible", "failed"]
-STATES: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "failed", "running")
+TrialState = Literal["running", "paused", "done", "pruned", "infeasible", "failed"]
+STATES: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "failed", "paused", "running")
+OPEN: tuple[TrialState, ...] = ("running", "paused")
+"""States of trials that have not ended; a paused one waits at a rung and has no worker."""
 Cause = Literal[
     "",
     "diverged",
@@ -162,7 +164,9 @@ class Trial:
     the good combination that it tries. avoided: the `avoid` rules that it matches. note: what
     somebody wrote about it. started: seconds since 1970; None where it is not known. attributes:
     what it says of itself besides numbers. audited: the step at which it would have been pruned,
-    had it not run on to audit the pruner.
+    had it not run on to audit the pruner. rung: where it waits, or was left when the search ended,
+    as `at 3 of 52`; empty for one that no search by curves has paused, or that went on. spans: of
+    one that was paused, when it had a worker: start, as `started`, and seconds.
     """
 
     number: int
@@ -186,6 +190,20 @@ class Trial:
     started: float | None = None
     attributes: Mapping[str, Any] = field(default_factory=dict)
     audited: int | None = None
+    rung: str = ""
+    spans: tuple[tuple[float, float], ...] = ()
+
+    @property
+    def ended_at(self) -> float | None:
+        """Seconds since 1970 when it last had a worker; None where that is not known."""
+        if self.spans:
+            return sum(self.spans[-1])
+        return None if self.started is None or self.seconds is None else self.started + self.seconds
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it neither runs nor waits."""
+        return self.state not in OPEN
 
 
 @dataclass(frozen=True)

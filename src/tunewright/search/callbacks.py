@@ -16,7 +16,7 @@ class StudyProgress:
     failed: includes infeasible trials. left_seconds: until the whole job is done, the final
     training included; None before anything was measured. live: the trials that run now. metric:
     that of the goal. at_most: whether `study.patience` or `training.patience` may end the job
-    sooner than in left_seconds. unit: what is counted.
+    sooner than in left_seconds. unit: what is counted. paused: trials that wait at a rung.
     """
 
     stage: str
@@ -32,6 +32,7 @@ class StudyProgress:
     metric: str = ""
     at_most: bool = False
     unit: str = "trials"
+    paused: int = 0
 
 
 class StudyCallback:
@@ -64,6 +65,9 @@ class StudyCallback:
 
         number: of the trial; None for a single run. usage: some of `runs.record.USAGE`, by name.
         """
+
+    def on_trial_pause(self, trial: Trial, progress: StudyProgress) -> None:
+        """Receive a trial that waits at a rung from now on, and may go on later."""
 
     def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
         """Receive a trial that ended, in whatever state."""

@@ -32,6 +32,7 @@ from tunewright.search.prepare import (
     stage,
     trial_values,
 )
+from tunewright.search.recovery.reopen_left import reopen_left
 from tunewright.search.recovery.repair import adopt
 from tunewright.search.recovery.retry_failed import reopen
 from tunewright.search.replication.replicate import (
@@ -93,6 +94,7 @@ def explore(
         again = reopen(prepared.url, prepared.name, prepared.settings, prepared.folder, which)
         numbers = ", ".join(map(str, again))
         watch.notice(f"running failed trial {numbers} again" if again else "no trial has failed")
+    _reopen_left(prepared, watch)
     kind = DefineByRunStudy if prepared.space.define_by_run else Study
     study = kind(
         prepared.url,
@@ -162,6 +164,18 @@ def explore(
         if lease is not None:
             lease.release()
         study.close()
+
+
+def _reopen_left(prepared: PreparedStudy, watch: StudyCallback) -> None:
+    """Let trials wait again that the search had left at a rung, if it gets more trials."""
+    study = prepared.config.study
+    if prepared.known is None or not isinstance(study.sampler, CurvesConfig):
+        return
+    again = reopen_left(
+        prepared.url, prepared.name, prepared.settings, prepared.folder, study.trials
+    )
+    if again:
+        watch.notice(f"{len(again)} trials that were left at a rung wait again, and may go on")
 
 
 def _loop(

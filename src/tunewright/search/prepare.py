@@ -20,7 +20,11 @@ from tunewright.recipes.recipe import Recipe
 from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
 from tunewright.runs.sqlite_url import is_text, sqlite_url
-from tunewright.search.curves.requirements import refuse_second_pruner, why_not_curves
+from tunewright.search.curves.requirements import (
+    refuse_audit_of_pruning,
+    refuse_second_pruner,
+    why_not_curves,
+)
 from tunewright.search.stage_lengths import (
     STAGES,
     long_warmup_notices,
@@ -112,6 +116,7 @@ def prepare(
         explore, config = _with_fitting_pruner(recipe, explore, config, notices)
     else:
         refuse_second_pruner(config)
+    refuse_audit_of_pruning(config)
     study = config.study
     pruner(study.pruner, config.training.epochs, first.direction)
     notices += goal_notices

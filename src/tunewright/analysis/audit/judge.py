@@ -85,15 +85,20 @@ def judge_audit(record: StudyRecord, levels: Sequence[FidelityLevel]) -> Fidelit
     )
 
 
-def judge_curves(name: str, goal: Goal, curves: Mapping[int, Mapping[int, float]]) -> FidelityAudit:
+def judge_curves(
+    name: str,
+    goal: Goal,
+    curves: Mapping[int, Mapping[int, float]],
+    remarks: Sequence[str] = (),
+) -> FidelityAudit:
     """Compare early epochs of recorded trainings with their ends; nothing is trained.
 
     curves: the goal by epoch, by configuration. The scores by epoch are those of the same runs, so
-    that what differs from seed to seed is on both sides.
+    that what differs from seed to seed is on both sides. remarks: notes that come first.
     """
     whole = {number: curve for number, curve in curves.items() if curve}
     epochs = measure_epochs(list(whole.values()), goal.sign)
-    notes = []
+    notes = [*remarks]
     if len(whole) < FEWEST:
         notes.append(f"{len(whole)} curves; nothing is measured below {FEWEST}")
     elif not epochs:

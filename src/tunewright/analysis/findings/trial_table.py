@@ -79,7 +79,7 @@ class TrialTable:
 
     @cached_property
     def ended(self) -> Codes:
-        """The places of the trials that can be ranked: finished ones, and pruned ones."""
+        """The places of the trials that can be ranked: finished, pruned and paused ones."""
         found = [index for index, trial in enumerate(self.trials) if is_ranked(trial)]
         return np.array(found, dtype=np.int64)
 
@@ -113,7 +113,7 @@ def is_ranked(trial: Trial) -> bool:
     """Return whether a trial has a result to rank it by."""
     if trial.state == "done":
         return trial.score is not None and math.isfinite(trial.score)
-    return trial.state == "pruned" and bool(trial.curve)
+    return trial.state in ("pruned", "paused") and bool(trial.curve)
 
 
 def order_ended(trials: Sequence[Trial], sign: float) -> Floats:

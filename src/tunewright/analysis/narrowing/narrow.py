@@ -22,7 +22,7 @@ from tunewright.analysis.narrowing.optimum_location import locate_optimum, rank_
 from tunewright.analysis.narrowing.parameters import Narrower
 from tunewright.analysis.narrowing.regions import group_trials, region_parameters
 from tunewright.errors import StudyError, UsageError, did_you_mean
-from tunewright.runs.record import StudyRecord, Trial
+from tunewright.runs.record import StudyRecord, Trial, TrialState
 from tunewright.spaces.domain import Categorical, nearest
 from tunewright.spaces.space import Parameter, Space
 from tunewright.spaces.specification import domain_fields, read_specification
@@ -188,7 +188,8 @@ def _check_trials(
         )
     finished = [t for t in record.of_state("done") if t.score is not None and np.isfinite(t.score)]
     if not finished:
-        counts = {s: len(record.of_state(s)) for s in ("pruned", "infeasible", "failed", "running")}
+        states: tuple[TrialState, ...] = ("pruned", "infeasible", "failed", "paused", "running")
+        counts = {state: len(record.of_state(state)) for state in states}
         shown = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         raise StudyError(
             f"no trial of {name} has finished" + (f" ({shown})" if shown else ": it has no trials"),

@@ -109,7 +109,7 @@ def rank_quality(record: StudyRecord) -> tuple[list[Trial], Floats]:
     """
     sign = record.goals[0].sign
     done = [t for t in record.of_state("done") if t.score is not None and np.isfinite(t.score)]
-    pruned = [t for t in record.of_state("pruned") if t.curve]
+    pruned = [t for t in record.of_state("pruned", "paused") if t.curve]
     failing = record.of_state("infeasible")
     scores = sign * np.array([t.score for t in done], dtype=np.float64)
     if not len(scores):

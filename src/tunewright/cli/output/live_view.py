@@ -90,9 +90,8 @@ class LiveView:
         if left is not None:
             left = max(0.0, left - (self.clock() - self.estimated))
         text = remaining(left, at_most=standing.at_most)
-        return _progress(
-            standing.stage, standing.ended, standing.total, text, width, unit=standing.unit
-        )
+        done = standing.ended + standing.paused  # of which one in four goes on
+        return _progress(standing.stage, done, standing.total, text, width, unit=standing.unit)
 
     def _training_bar(self, width: int) -> Text:
         done, total = self.epoch or (0, 1)
@@ -110,6 +109,8 @@ class LiveView:
             (standing.failed, "failed", "red"),
             (standing.running, "running", "cyan"),
         ]
+        if standing.paused:
+            parts.insert(1, (standing.paused, "paused", "yellow"))
         text = Text("  ")
         for count, name, style in parts:
             text.append(f"{count} {name}", style=style if count else "dim")

@@ -9,7 +9,7 @@ from rich.text import Text
 from tunewright.analysis.avoided import comparison_line, count_line
 from tunewright.analysis.findings.finding import Finding
 from tunewright.analysis.grid.seed_ties import compare_seeds
-from tunewright.analysis.overview import StudyOverview
+from tunewright.analysis.overview import StudyOverview, states_in_words
 from tunewright.analysis.winner.wording import describe
 from tunewright.cli.output.formatting import (
     figure,
@@ -215,7 +215,7 @@ def print_analysis(console: Console, view: "StudyView") -> None:
     overview = view.overview
     if view.chosen is None:
         print_findings(console, overview.findings)
-    states = ", ".join(f"{count} {state}" for state, count in overview.by_state.items() if count)
+    states = states_in_words(overview.by_state, overview.rungs)
     print_line(console, f"study {overview.study}: {overview.trials} trials ({states})")
     if overview.carried:
         console.print(f"{overview.carried} more trials were carried over from other studies")

@@ -20,7 +20,13 @@ STANDING_SECONDS = 30.0
 """The same for a study, where each trial that ends has its own line."""
 ESTIMATE_SECONDS = 1.0
 """Seconds between two estimates of the time left while no trial ends."""
-MARKS = {"done": "green", "pruned": "yellow", "infeasible": "red", "failed": "red"}
+MARKS = {
+    "done": "green",
+    "paused": "yellow",
+    "pruned": "yellow",
+    "infeasible": "red",
+    "failed": "red",
+}
 
 
 class ScreenCallback(StudyCallback):
@@ -82,12 +88,25 @@ class ScreenCallback(StudyCallback):
         elif (working := self.view.working.get(number)) is not None:
             working.usage = usage
 
-    def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
-        """Print one line per trial."""
+    def on_trial_pause(self, trial: Trial, progress: StudyProgress) -> None:
+        """Print one line for each time that a trial waits."""
         self.view.working.pop(trial.number, None)
+        self._say(trial, progress)
+
+    def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
+        """Print one line per trial; one that was left at a rung had it when it was paused."""
+        self.view.working.pop(trial.number, None)
+        if trial.rung:
+            self.on_progress(progress)
+            return
         if trial.state != "done":
             self.view.recent.append(trial)
-        score = f"{trial.score:.4f}" if trial.score is not None else "      "
+        self._say(trial, progress)
+
+    def _say(self, trial: Trial, progress: StudyProgress) -> None:
+        reached = trial.curve.get(max(trial.curve, default=0)) if trial.rung else None
+        known = trial.score if reached is None else reached
+        score = f"{known:.4f}" if known is not None else "      "
         epochs = f"{max(trial.curve, default=0):>3} epochs {trial.seconds or 0:6.1f} s"
         best = progress.best is not None and progress.best.number == trial.number
         text = (
@@ -95,7 +114,7 @@ class ScreenCallback(StudyCallback):
         )
         self._line(
             Text.assemble(
-                (f"{progress.ended:>4}", "bold"),
+                (f"{progress.ended + progress.paused:>4}", "bold"),
                 f"/{progress.total} trial {trial.number:<4} ",
                 (f"{trial.state:<10}", MARKS[trial.state]),
                 f" {score} {epochs}  ",
@@ -112,14 +131,16 @@ class ScreenCallback(StudyCallback):
         for number in set(self.view.working) - set(progress.live):
             del self.view.working[number]  # paused, or its worker died
         self._draw()
-        if not self._draws and self._due(STANDING_SECONDS) and progress.ended < progress.total:
+        ended, paused = progress.ended, progress.paused
+        if not self._draws and self._due(STANDING_SECONDS) and ended < progress.total:
             best = progress.best
             figure = f"best {best.score:.4f}, " if best and best.score is not None else ""
             left = remaining(progress.left_seconds, at_most=progress.at_most)
             self._line(
                 Text(
-                    f"{progress.ended}/{progress.total} {progress.unit}, "
-                    f"{progress.running} running, {figure}{left or 'no estimate yet'}"
+                    f"{ended + paused}/{progress.total} {progress.unit}, "
+                    f"{f'{paused} paused, ' if paused else ''}{progress.running} running, "
+                    f"{figure}{left or 'no estimate yet'}"
                 )
             )
 

@@ -40,7 +40,7 @@ def read_study_results(folder: Path) -> ResultSet:
         for trial in view.record.of_state("done")
         for result in trial_results(view, trial, fixed, str(folder))
     )
-    states: tuple[TrialState, ...] = ("pruned", "infeasible", "failed", "running")
+    states: tuple[TrialState, ...] = ("pruned", "infeasible", "failed", "paused", "running")
     others = {state: len(view.record.of_state(state)) for state in states}
     counts = ", ".join(f"{count} {state}" for state, count in others.items() if count)
     return ResultSet(results, (f"{folder}: {counts} trials are left out",) if counts else ())

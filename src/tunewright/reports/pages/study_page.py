@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from tunewright.analysis.audit.judge import FidelityAudit
+from tunewright.analysis.overview import states_in_words
 from tunewright.analysis.spending import spending
 from tunewright.reports.charts.interactive import as_script
 from tunewright.reports.heat_map import heat_map_json
@@ -28,7 +29,7 @@ from tunewright.reports.study.contents import Command, EvaluationFigures, StudyC
 from tunewright.reports.study.kinds import KINDS
 from tunewright.reports.study.parameter_charts import named_maps, pair_map
 from tunewright.runs.quantities import duration
-from tunewright.runs.record import Trial
+from tunewright.runs.record import OPEN, Trial
 
 TOP = 10
 """Trials in the table of the best."""
@@ -49,8 +50,8 @@ GROUPS: Mapping[str, Sequence[str]] = {
 def write_study_page(contents: StudyContents, file: Path) -> None:
     """Write the report of a study; raise NotWritten where the disk refuses it."""
     record, overview = contents.record, contents.overview
-    states = ", ".join(f"{count} {state}" for state, count in overview.by_state.items() if count)
-    ended = overview.trials - overview.by_state.get("running", 0)
+    states = states_in_words(overview.by_state, overview.rungs)
+    ended = overview.trials - sum(overview.by_state.get(state, 0) for state in OPEN)
     total = f" of {contents.total}" if contents.total and contents.total > ended else ""
     subtitle = (
         f"{record.recipe or 'Optuna study'}: {ended}{total} trials ({states or 'none yet'}) over "

@@ -6,6 +6,7 @@ from functools import cached_property
 from typing import Any
 
 from tunewright.analysis.audit.judge import FidelityAudit
+from tunewright.analysis.final_scores import predict_final_scores
 from tunewright.analysis.history import Gain
 from tunewright.analysis.overview import StudyOverview, searched_paths
 from tunewright.runs.record import StudyRecord
@@ -87,6 +88,15 @@ class StudyContents:
         """The parameters, the most important first; those without an importance come last."""
         known = self.overview.importances
         return sorted(searched_paths(self.record), key=lambda path: -known.get(path, -1.0))
+
+    @cached_property
+    def left_ends(self) -> Mapping[int, float]:
+        """The predicted final scores of trials that wait at a rung or were left there."""
+        left = {trial.number for trial in self.record.trials if trial.rung}
+        if not left:
+            return {}
+        found = predict_final_scores(self.record)
+        return {number: one.value for number, one in found.items() if number in left}
 
     def is_log(self, path: str) -> bool | None:
         """Return whether a parameter is searched on a logarithmic scale; None where unknown."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from tunewright.analysis.grid.heat_map import HeatMap, Point, heat_map
 from tunewright.analysis.grid.run_result import label_of, plain_value, sort_values
@@ -47,6 +48,19 @@ def slices(contents: StudyContents) -> list[Chart]:
                 texts=[f"trial {trial.number}: {trial.score:.5g}" for trial in done],
             )
         ]
+        if ends := _left_with(contents, path):
+            series.insert(
+                0,
+                Series(
+                    "left at a rung, as predicted",
+                    [place(trial) for trial, _ in ends],
+                    [end for _, end in ends],
+                    colour="pale",
+                    opacity=0.7,
+                    size=6,
+                    texts=[f"trial {t.number}, {t.rung}: {end:.5g} predicted" for t, end in ends],
+                ),
+            )
         lost = [t for t in contents.record.of_state("infeasible") if path in t.parameters]
         if lost:
             worst = min(done, key=lambda t: contents.record.goals[0].sign * (t.score or 0.0))
@@ -158,7 +172,10 @@ def _decades(numbers: Sequence[float | None]) -> list[float]:
 def ranks(contents: StudyContents) -> list[Chart]:
     """Show the ranks of trials by the two most important parameters: where good ones lie."""
     pair = _top_pair(contents)
-    if pair is None or len(done := _trials_with(contents, *pair)) < 3:
+    if pair is None:
+        return []
+    ends = [replace(trial, score=end) for trial, end in _left_with(contents, *pair)]
+    if len(done := [*_trials_with(contents, *pair), *ends]) < 3:
         return []
     x, y = pair
     placed = rank_with_ties([losses(trial, contents.record.goals)[:1] for trial in done])
@@ -177,7 +194,8 @@ def ranks(contents: StudyContents) -> list[Chart]:
             [points],
             x_axis,
             y_axis,
-            note="Bright points rank best.",
+            note="Bright points rank best."
+            + (" Trials that were left at a rung stand by their predicted ends." if ends else ""),
             shade_title="rank",
         )
     ]
@@ -228,6 +246,15 @@ def _trials_with(contents: StudyContents, *paths: str) -> list[Trial]:
         trial
         for trial in contents.record.of_state("done")
         if trial.score is not None and all(path in trial.parameters for path in paths)
+    ]
+
+
+def _left_with(contents: StudyContents, *paths: str) -> list[tuple[Trial, float]]:
+    """Return the trials left at a rung that have all these parameters, with predicted scores."""
+    return [
+        (trial, contents.left_ends[trial.number])
+        for trial in contents.record.trials
+        if trial.number in contents.left_ends and all(path in trial.parameters for path in paths)
     ]
 
 

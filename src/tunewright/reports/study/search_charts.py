@@ -21,21 +21,29 @@ STATES: dict[TrialState, tuple[str, str]] = {
     "pruned": ("pruned", "pale"),
     "infeasible": ("diverged or out of memory", RED),
     "failed": ("failed", RED),
+    "paused": ("paused at a rung", "pale"),
     "running": ("running", GREEN),
 }
 """How trials of each state are called and coloured."""
+LEFT = "left at a rung"
+"""How pruned trials are called that waited at a rung when the search ended."""
 
 
 def history(contents: StudyContents) -> list[Chart]:
     """Show the score of every trial by number, and the best so far.
 
-    Trials that were pruned stand at the last value they reported, which is that of fewer epochs.
+    Trials that were pruned or paused stand at the last value they reported, which is that of fewer
+    epochs.
     """
     record = contents.record
     series = []
-    for state in ("pruned", "done"):
+    for state in ("pruned", "paused", "done"):
         placed = [(t, v) for t in record.of_state(state) if (v := _last_value(t)) is not None]
         name, colour = STATES[state]
+        if state == "pruned" and placed and all(trial.rung for trial, _ in placed):
+            name = LEFT
+        if state == "paused" and not placed:
+            continue
         series.append(
             Series(
                 name,
@@ -59,10 +67,18 @@ def history(contents: StudyContents) -> list[Chart]:
             series,
             ChartAxis("trial"),
             ChartAxis(record.goal),
-            note=f"{left_out}Pruned trials stand at their last value, after fewer epochs.",
+            note=f"{left_out}{_stopped(record)} trials stand at their last value, after fewer "
+            "epochs.",
             wide=True,
         )
     ]
+
+
+def _stopped(record: StudyRecord) -> str:
+    """Return what became of the trials that were not trained to their end."""
+    stopped = record.of_state("pruned", "paused")
+    kinds = {"left at a rung" if t.rung else "pruned" for t in stopped}
+    return " or ".join(sorted(kinds, reverse=True)).capitalize() or "Pruned"
 
 
 def _last_value(trial: Trial) -> float | None:
@@ -80,7 +96,7 @@ def curves(contents: StudyContents) -> list[Chart]:
     best = record.best
     kept = _spread(with_curve, CURVES)
     groups = {
-        "pruned": [t for t in kept if t.state != "done"],
+        _stopped(record).lower(): [t for t in kept if t.state != "done"],
         "finished": [t for t in kept if t.state == "done" and t is not best],
     }
     series = [
@@ -103,7 +119,7 @@ def curves(contents: StudyContents) -> list[Chart]:
             series,
             ChartAxis("epoch"),
             ChartAxis(record.goal),
-            note=f"{few}Light curves were pruned or did not end.",
+            note=f"{few}Light curves were {_stopped(record).lower()} or did not end.",
             wide=True,
         )
     ]

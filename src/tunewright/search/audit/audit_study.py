@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from tunewright.analysis.audit.agreement import FEWEST
 from tunewright.analysis.audit.judge import FidelityAudit, judge_audit, judge_curves
+from tunewright.analysis.audit.left_behind import describe_left
 from tunewright.analysis.audit.levels import AuditedRun, FidelityLevel
 from tunewright.config.compose import Composition
 from tunewright.errors import StudyError
@@ -86,19 +87,21 @@ def audit_study(
 def audit_curves(view: StudyView) -> FidelityAudit:
     """Compare the epochs of a study's finished trials with their ends; nothing is trained.
 
-    Raises StudyError where too few have curves.
+    Of a search by curves it also says how many winners were left at a rung. Raises StudyError where
+    too few have curves.
     """
     record = view.record
     done = record.of_state("done")
     last = max((max(trial.curve, default=0) for trial in done), default=0)
     curves = {trial.number: trial.curve for trial in done if len(trial.curve) > 1}
-    if len(curves) < FEWEST or last < 2:
+    left = describe_left(record)
+    if (len(curves) < FEWEST and not left) or last < 2:
         raise StudyError(
             f"{len(curves)} finished trials of {record.name!r} have a learning curve",
             expected=f"{FEWEST} or more that reported after several epochs",
             remedy="Report after each epoch, and run more trials.",
         )
-    return judge_curves(record.name, record.goals[0], curves)
+    return judge_curves(record.name, record.goals[0], curves, left)
 
 
 def _begin(

@@ -21,6 +21,18 @@ def why_not_curves(config: RunConfig, goals: Sequence[Goal]) -> str:
     return ""
 
 
+def refuse_audit_of_pruning(config: RunConfig) -> None:
+    """Raise ConfigError where pruned trials shall run on, beside a sampler that prunes none."""
+    if config.study.sampler.type == "curves" and config.study.audit_pruning:
+        raise ConfigError(
+            f"study.audit_pruning={config.study.audit_pruning:g} with the sampler curves",
+            expected="a pruner, which stops trials for good; curves pauses them, and goes on with "
+            "the best ones",
+            remedy="Leave it out; afterwards tunewright audit STUDY --curves says how many winners "
+            "are left at a rung.",
+        )
+
+
 def refuse_second_pruner(config: RunConfig) -> None:
     """Raise ConfigError where a pruner was asked for beside the sampler curves."""
     kind = config.study.pruner.type

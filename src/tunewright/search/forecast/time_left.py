@@ -8,7 +8,7 @@ stops assumed of a pruner weigh as much as `PRIOR_TRIALS` trials until they are 
 import heapq
 import itertools
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from tunewright.search.study.stopping_rules import Halving, Hyperband, Patient, Percentile, Pruner
@@ -39,7 +39,8 @@ class RemainingWork:
     """The state of a study, as the time forecast needs it. new: trials that have not begun.
 
     running: in slots now. waiting: begun, and to be resumed. assumed: the share of trials that the
-    pruner is assumed to stop at a step, until observed (`assumed_stops`).
+    pruner is assumed to stop at a step, until observed (`assumed_stops`). parked: paused at a rung,
+    of which so many go on that the assumed shares come true.
     """
 
     last_step: int
@@ -49,6 +50,7 @@ class RemainingWork:
     running: Sequence[TrialTime] = ()
     waiting: Sequence[TrialTime] = ()
     assumed: Mapping[int, float] = field(default_factory=dict)
+    parked: Sequence[TrialTime] = ()
 
 
 def seconds_left(work: RemainingWork, pace: "Pace | None" = None) -> float | None:
@@ -56,7 +58,7 @@ def seconds_left(work: RemainingWork, pace: "Pace | None" = None) -> float | Non
 
     pace: used in place of the one estimated from the trials of `work`.
     """
-    if work.new == 0 and not work.running and not work.waiting:
+    if work.new == 0 and not work.running and not work.waiting and not work.parked:
         return 0.0
     pace = pace or pace_of(work)
     if pace is None:
@@ -66,6 +68,10 @@ def seconds_left(work: RemainingWork, pace: "Pace | None" = None) -> float | Non
     heapq.heapify(free)
     for spent in work.waiting:
         heapq.heappush(free, heapq.heappop(free) + pace.startup + pace.rest_of_steps(spent))
+    for spent, chance in _further_parked(work):
+        alive = pace.survival.get(spent.steps) or 1.0  # which `rest_of_steps` counts as well
+        further = pace.startup + pace.rest_of_steps(spent) / alive
+        heapq.heappush(free, heapq.heappop(free) + chance * further)
     each = pace.startup + pace.seconds_a_step * pace.steps_from(0)
     played = min(work.new, SIMULATED)
     for _ in range(played):
@@ -128,7 +134,7 @@ def pace_of(work: RemainingWork) -> Pace | None:
     start. While there are no other trials, the smallest start-up of a running trial is taken, or
     zero.
     """
-    begun = [*work.ended, *work.running, *work.waiting]
+    begun = [*work.ended, *work.running, *work.waiting, *work.parked]
     timed = [spent for spent in begun if spent.steps and spent.training_seconds > 0.0]
     steps = sum(spent.steps for spent in timed)
     whole = [s.slot_seconds - s.training_seconds for s in work.ended if s.slot_seconds is not None]
@@ -225,8 +231,25 @@ def _startup_seconds(spent: TrialTime) -> float:
     return spent.slot_seconds - spent.idle_seconds - spent.training_seconds
 
 
+def _further_parked(work: RemainingWork) -> Iterator[tuple[TrialTime, float]]:
+    """Yield the trials that wait at a rung, each with the chance that it goes on."""
+    begun = [*work.ended, *work.running, *work.waiting, *work.parked]
+    for step in {spent.steps for spent in work.parked}:
+        here = [spent for spent in work.parked if spent.steps == step]
+        came = sum(spent.steps >= step for spent in begun)
+        went = sum(spent.steps > step for spent in begun)
+        left = math.floor((1.0 - work.assumed.get(step, 0.0)) * came + 1e-9) - went
+        yield from ((spent, min(1.0, max(0, left) / len(here))) for spent in here)
+
+
 def _survival(work: RemainingWork) -> dict[int, float]:
-    """Return, for each step before the last at which trials ended, the share that went on."""
+    """Return, for each step before the last at which trials ended, the share that went on.
+
+    Trials that wait at a rung have not ended, and most of them never go on: there the shares are
+    the assumed ones, which a quota makes true.
+    """
+    if work.parked:
+        return {step: 1.0 - share for step, share in work.assumed.items()}
     ends: dict[int, float] = {}
     for spent in work.ended:
         if spent.steps < work.last_step:

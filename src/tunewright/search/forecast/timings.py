@@ -60,6 +60,7 @@ class Timings:
     _ended: dict[int, TrialTime] = field(default_factory=dict)
     _running: dict[int, _Running] = field(default_factory=dict)
     _waiting: dict[int, TrialTime] = field(default_factory=dict)
+    _parked: dict[int, TrialTime] = field(default_factory=dict)
     _done_steps: list[int] = field(default_factory=list)
     _announced: bool = False
     _estimated: tuple[float, float | None, Pace | None] | None = None
@@ -74,7 +75,7 @@ class Timings:
             seconds = outcome.seconds if outcome is not None else 0.0
             if not seconds and (reports := read_progress(place.progress)):
                 steps, seconds = reports[-1].step, reports[-1].seconds
-            if trial.state == "running":
+            if not trial.has_ended:
                 self._waiting[trial.number] = TrialTime(steps, seconds)
             else:
                 self.states[trial.state] += 1
@@ -82,9 +83,20 @@ class Timings:
                 if trial.state == "done":
                     self._done_steps.append(steps)
 
+    @property
+    def parked(self) -> int:
+        """How many trials wait at a rung."""
+        return len(self._parked)
+
+    def park(self, number: int) -> None:
+        """Record that a waiting trial waits at a rung, and may never go on."""
+        if (spent := self._waiting.pop(number, None)) is not None:
+            self._parked[number] = spent
+        self._estimated = None
+
     def start_trial(self, number: int) -> None:
         """Record that a trial was given a slot, for the first time or again."""
-        before = self._waiting.pop(number, TrialTime(0, 0.0))
+        before = self._begun_before(number)
         now = self.clock()
         self._running[number] = _Running(now, now, before.steps, before.training_seconds)
         self._estimated = None
@@ -102,7 +114,7 @@ class Timings:
         self._estimated = None
         running = self._running.pop(number, None)
         if running is None:  # ended while no coordinator was running
-            before = self._waiting.pop(number, TrialTime(0, 0.0))
+            before = self._begun_before(number)
             self._ended[number] = TrialTime(before.steps, max(seconds, before.training_seconds))
             self._done_steps += [before.steps] * (state == "done")
             return
@@ -116,6 +128,10 @@ class Timings:
             self._waiting[number] = TrialTime(running.steps, running.seconds)
         self._estimated = None
 
+    def _begun_before(self, number: int) -> TrialTime:
+        none = TrialTime(0, 0.0)
+        return self._waiting.pop(number, None) or self._parked.pop(number, None) or none
+
     def work(self) -> RemainingWork:
         """Return the remaining work and the durations so far."""
         now = self.clock()
@@ -123,7 +139,7 @@ class Timings:
             TrialTime(r.steps, r.seconds, now - r.began, now - r.reported)
             for r in self._running.values()
         ]
-        begun = len(self._ended) + len(running) + len(self._waiting)
+        begun = len(self._ended) + len(running) + len(self._waiting) + len(self._parked)
         return RemainingWork(
             self._length,
             self.slots,
@@ -132,6 +148,7 @@ class Timings:
             running,
             tuple(self._waiting.values()),
             self.assumed,
+            tuple(self._parked.values()),
         )
 
     @property
@@ -154,11 +171,12 @@ class Timings:
             return 0
         lengths = self._done_steps
         whole = min(self.last_step, median(lengths)) if any(lengths) else self.last_step
-        shorter = sum(min(1.0, spent.steps / whole) for spent in self._ended.values())
+        stopped = [*self._ended.values(), *self._parked.values()]
+        shorter = sum(min(1.0, spent.steps / whole) for spent in stopped)
         shorter -= sum(min(1.0, steps / whole) for steps in lengths)
         trainings = shorter + self.seeds * len(lengths)
         if not so_far:
-            each = trainings / len(self._ended) if self._ended else pace.share_of_steps * self.seeds
+            each = trainings / len(stopped) if stopped else pace.share_of_steps * self.seeds
             trainings = each * self.total
         return count_replicates(trainings, self.closing, self.last_step)
 

@@ -19,7 +19,7 @@ class BestWeights:
         self._folder, self._contenders, self._count = folder, replace(record, trials=()), count
         for trial in record.trials:
             # The process may have been killed between a trial's end and the removal of its weights.
-            if trial.state != "running":
+            if trial.has_ended:
                 self.judge(trial)
 
     @property
@@ -38,7 +38,7 @@ class BestWeights:
         ]
         self._contenders = replace(self._contenders, trials=tuple(kept))
         for loser in every:
-            if loser not in kept:
+            if loser not in kept and not loser.rung:  # it may go on yet; see `paused_states`
                 self._remove(loser)
 
     def drop(self, run: RunFolder) -> None:

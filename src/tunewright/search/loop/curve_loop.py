@@ -1,5 +1,7 @@
 """The loop of a search that pauses trials at rungs and goes on with the promising ones."""
 
+import time
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
@@ -9,9 +11,11 @@ from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn,
 from tunewright.search.curves.rungs import assumed_pauses
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.paused_states import PausedStates
+from tunewright.search.loop.run_loop import Live
 from tunewright.search.loop.study_loop import StudyLoop
 from tunewright.search.loop.trial_runs import Search, TrialRun
 from tunewright.search.study.study import Study
+from tunewright.search.study.trial_tags import reason_of_left
 
 EPOCHS = "training.epochs"
 """Path of the length of a training."""
@@ -22,7 +26,8 @@ class CurveLoop(StudyLoop):
 
     A trial that has reached its rung is paused with its whole state, and takes no worker. In the
     storage it stays RUNNING, with the user attribute `paused`. When the study has all its trials
-    and enough of them are trained to the end, those that still wait end as pruned.
+    and enough of them are trained to the end, those that still wait end as pruned, and keep the
+    attribute: where the study gets more trials, they wait again (`reopen_left`).
     """
 
     def __init__(
@@ -40,6 +45,10 @@ class CurveLoop(StudyLoop):
         self._parked: dict[int, TrialRun] = {}
         self._targets: dict[int, int] = {}
         self._states = PausedStates(search.folder.path, search.paused_gib, watch.notice)
+        record = study.record()
+        self._spans = {t.number: list(t.spans) for t in record.own}
+        self._left = {t.number: t.rung for t in record.own if t.rung and t.has_ended}
+        self._got_worker: dict[int, float] = {}
         self._told_failure = False
         self._nothing_for: object = None  # the state of the trials for which nothing was to be done
 
@@ -52,6 +61,9 @@ class CurveLoop(StudyLoop):
         """Restore running trials; those that wait at a rung are set apart."""
         super().on_begin()
         self._parked = {run.number: run for run in self.waiting if self.parks(run)}
+        for run in self._parked.values():
+            self.study.mark_paused(run.number, self._place(run))
+            self._timings.park(run.number)
         self.waiting = [run for run in self.waiting if run.number not in self._parked]
 
     def next_run(self) -> TrialRun | None:
@@ -85,6 +97,23 @@ class CurveLoop(StudyLoop):
         if run.first and target < self.search.last_step:
             run.folder.write_request(EndRequest("pause", attempt, after=target))
 
+    def on_start(self, live: Live[TrialRun]) -> None:
+        """Note when the trial got its worker."""
+        super().on_start(live)
+        if live.run.first:
+            self._got_worker[live.run.number] = time.time()
+
+    def as_stored(self, trial: Trial) -> Trial:
+        """Return a trial with where it is left, and with its times, if it was ever paused."""
+        rung, spans = self._left.get(trial.number, ""), tuple(self._spans.get(trial.number, ()))
+        return replace(trial, rung=rung, spans=spans)
+
+    def on_end(self, run: TrialRun, outcome: Outcome) -> None:
+        """Record the end of a run, and how long it had its worker if it was paused before."""
+        if self._spans.get(run.number):
+            self._end_span(run)
+        super().on_end(run, outcome)
+
     def parks(self, run: TrialRun) -> bool:
         """Return whether a paused run has reached its rung."""
         step = max(self.study.curves[run.number], default=0)
@@ -93,11 +122,15 @@ class CurveLoop(StudyLoop):
     def on_requeue(self, run: TrialRun, *, paused: bool) -> None:
         """Set a run that has reached its rung apart."""
         super().on_requeue(run, paused=paused)
+        self._end_span(run)
         if paused and self.parks(run):
             self._parked[run.number] = run
+            self._timings.park(run.number)
+            self.study.mark_spans(run.number, self._spans[run.number])
             self.study.mark_paused(run.number, self._place(run))
             folders = {number: parked.folder for number, parked in self._parked.items()}
             self._states.limit(folders, self._curves.predicted)
+            self.watch.on_trial_pause(self._as_paused(run), self.study_progress())
 
     def _go_on(self, number: int, target: int) -> TrialRun:
         run = self._parked.pop(number)
@@ -132,11 +165,35 @@ class CurveLoop(StudyLoop):
         """End the trials that wait at a rung, once no run is left that could make them go on."""
         if self.live or self.waiting:
             return
+        if not self._parked:
+            return
+        folders = {number: run.folder for number, run in self._parked.items()}
+        self._states.keep_best(folders, self._curves.predicted)
         for run in sorted(self._parked.values(), key=lambda run: run.number):
             paused = run.folder.read_outcome() or Outcome("paused", run.folder.attempt)
-            reason = f"paused {self._place(run)}; others were predicted to end better"
-            self.on_end(run, replace(paused, state="pruned", reason=reason))
+            self._left[run.number] = rung = self._place(run)
+            self.on_end(run, replace(paused, state="pruned", reason=reason_of_left(rung)))
         self._parked.clear()
+        left = [trial for trial in self._ended.values() if trial.rung]
+        places = Counter(trial.rung for trial in sorted(left, key=lambda t: max(t.curve)))
+        where = ", ".join(f"{count} {rung}" for rung, count in places.items())
+        self.watch.notice(
+            f"{len(left)} trials are left at a rung ({where}): others were predicted to end "
+            "better; with more trials they may go on"
+        )
+
+    def _as_paused(self, run: TrialRun) -> Trial:
+        number, spans = run.number, tuple(self._spans[run.number])
+        seconds, place = sum(took for _, took in spans), self._place(run)
+        curve = dict(self.study.curves[number])
+        paused = Trial(number, "paused", run.values, None, curve, seconds=seconds)
+        return replace(paused, rung=place, spans=spans)
+
+    def _end_span(self, run: TrialRun) -> None:
+        """Note that a trial has lost its worker; other seeds of it run after its own end."""
+        if run.first and (began := self._got_worker.pop(run.number, None)) is not None:
+            span = round(began, 6), round(max(0.0, time.time() - began), 6)
+            self._spans.setdefault(run.number, []).append(span)
 
     def _trials(self) -> Iterator[CurveTrial]:
         last, curves = self.search.last_step, self.study.curves

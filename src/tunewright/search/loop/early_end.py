@@ -20,7 +20,7 @@ class EarlyEnd:
     def __init__(self, search: Search, record: StudyRecord) -> None:
         self._patience, self._max_failures = search.patience, search.max_failures
         self._target = search.target
-        ended = tuple(trial for trial in record.trials if trial.state != "running")
+        ended = tuple(trial for trial in record.trials if trial.has_ended)
         self._record = replace(record, trials=ended)
         self._worked = any(map(_has_worked, ended))
         self._failures: list[Trial] = []

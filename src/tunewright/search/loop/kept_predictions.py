@@ -16,7 +16,7 @@ class KeptPredictions:
         self._folder, self._goals, self._bytes = folder, record.goals, mib * 2**20
         self._finished: dict[int, tuple[Trial, int]] = {}
         for trial in record.own if mib else ():
-            if trial.state != "running":
+            if trial.has_ended:
                 self.judge(trial)
 
     def judge(self, trial: Trial) -> None:

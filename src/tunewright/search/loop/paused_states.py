@@ -1,14 +1,19 @@
 """Keep the training states of paused trials within a quota on disk."""
 
+import contextlib
+import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.quantities import size
+from tunewright.search.curves.rungs import FACTOR
 
 FREE_SHARE = 0.25
 """Of the free disk that the states may take where nothing is configured."""
+REMOVED = "removed-checkpoints"
+"""Folder in a run's, of a state that is being removed."""
 _GIB = 1 << 30
 
 
@@ -25,6 +30,8 @@ class PausedStates:
         self._notice = notice
         self._sizes: dict[int, int] = {}  # a trial that waits does not change its state
         self._told = False
+        for half_removed in folder.glob(f"trials/*/{REMOVED}"):  # by a killed coordinator
+            shutil.rmtree(half_removed, ignore_errors=True)
 
     def forget(self, number: int) -> None:
         """Leave out a trial that goes on, whose state changes."""
@@ -40,7 +47,7 @@ class PausedStates:
                 return
             if not self._sizes[number]:
                 continue
-            shutil.rmtree(paused[number].checkpoints, ignore_errors=True)
+            _remove(paused[number])
             whole -= self._sizes[number]
             self._sizes[number] = 0
             if not self._told:
@@ -50,6 +57,23 @@ class PausedStates:
                     "(study.paused_gib): those of the least promising are removed, which would "
                     "have to start again"
                 )
+
+    def keep_best(self, paused: Mapping[int, RunFolder], predicted: Mapping[int, float]) -> None:
+        """Remove the states of all but the best quarter, once the search has ended.
+
+        As many would go on first, were the study to get more trials.
+        """
+        kept = math.ceil(len(paused) / FACTOR)
+        for number in _least_promising(paused, predicted)[: len(paused) - kept]:
+            _remove(paused[number])
+
+
+def _remove(run: RunFolder) -> None:
+    """Remove a state as a whole: a kill must not leave a part of it to be resumed from."""
+    aside = run.path / REMOVED
+    with contextlib.suppress(FileNotFoundError):
+        run.checkpoints.rename(aside)
+    shutil.rmtree(aside, ignore_errors=True)
 
 
 def _least_promising(numbers: Iterable[int], predicted: Mapping[int, float]) -> list[int]:

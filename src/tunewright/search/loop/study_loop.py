@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from tunewright.runs.progress import read_progress
-from tunewright.runs.record import EndRequest, Outcome, Progress
+from tunewright.runs.record import EndRequest, Outcome, Progress, Trial
 from tunewright.search.callbacks import StudyCallback, StudyProgress
 from tunewright.search.forecast.time_left import assumed_stops
 from tunewright.search.forecast.timings import Timings
@@ -41,7 +41,7 @@ class StudyLoop(RunLoop[TrialRun]):
                 f"study.trials is {search.total}: each point is tried once{again}"
             )
         record = study.record()
-        self._ended = {t.number: t for t in record.own if t.state != "running"}
+        self._ended = {t.number: t for t in record.own if t.has_ended}
         self._done = {t.number for t in record.of_state("done") if t.curve}
         self._judged: dict[int, int] = {}  # by trial, the last step that the pruner was asked about
         for trial in list(self._ended.values())[-REMEMBERED:]:
@@ -81,6 +81,7 @@ class StudyLoop(RunLoop[TrialRun]):
             total=self._total,
             ended=len(self._ended),
             running=len(self.live),
+            paused=self._timings.parked,
             pruned=states["pruned"],
             failed=states["failed"] + states["infeasible"],
             best=self._weights.best,
@@ -176,6 +177,7 @@ class StudyLoop(RunLoop[TrialRun]):
         """Begin the timing of a trial, and announce the run."""
         run = live.run
         if run.first:
+            self.study.mark_paused(run.number, "")  # it waited, maybe for another sampler
             # The last report may not have been judged.
             self._judged[run.number] = max(self.study.curves[run.number], default=0) - 1
             self._timings.start_trial(run.number)
@@ -201,6 +203,10 @@ class StudyLoop(RunLoop[TrialRun]):
         """Stop the timing of a trial that waits to be resumed."""
         self._timings.release_slot(run.number)
 
+    def as_stored(self, trial: Trial) -> Trial:
+        """Return an ended trial as the study stores it; unchanged by default."""
+        return trial
+
     def on_cancelled(self, run: TrialRun) -> None:
         """Drop the weights of a run whose trial another run has decided."""
         self._weights.drop(run.folder)
@@ -218,6 +224,7 @@ class StudyLoop(RunLoop[TrialRun]):
             self._timings.release_slot(run.number)
             return
         self.cancel(lambda other: other.number == run.number)
+        trial = self.as_stored(trial)
         self.study.tell(trial)
         self._ended[run.number] = trial
         if trial.state == "done":

@@ -1,6 +1,7 @@
 """Run failed trials again, with their numbers and settings."""
 
 import shutil
+from collections.abc import Set
 
 import optuna
 from optuna.trial import FrozenTrial
@@ -53,7 +54,7 @@ def reopen(
             stored = [t for t in study.get_trials(deepcopy=False) if t.number in numbers]
             with storage.engine.begin() as connection:
                 for trial in stored:
-                    _forget_end(connection, trial)
+                    forget_end(connection, trial, {AVOIDED, GOOD})
     finally:
         close_storage(url, storage)
     for number in numbers:
@@ -62,8 +63,13 @@ def reopen(
     return numbers
 
 
-def _forget_end(connection: Connection, trial: FrozenTrial) -> None:
-    """Make a trial running again, which no method of Optuna does."""
+def forget_end(
+    connection: Connection, trial: FrozenTrial, kept: Set[str], *, keeps_curve: bool = False
+) -> None:
+    """Make a trial running again, which no method of Optuna does.
+
+    kept: user attributes that say what it is, not how it ended.
+    """
     row = {"trial": trial._trial_id}
     connection.execute(
         text(
@@ -71,9 +77,10 @@ def _forget_end(connection: Connection, trial: FrozenTrial) -> None:
         ),
         row,
     )
-    for table in ("trial_values", "trial_intermediate_values", "trial_system_attributes"):
+    tables = ["trial_values", "trial_system_attributes"]
+    for table in tables if keeps_curve else [*tables, "trial_intermediate_values"]:
         connection.execute(text(f"DELETE FROM {table} WHERE trial_id = :trial"), row)
-    for key in trial.user_attrs.keys() - {AVOIDED, GOOD}:  # which say what it is, not how it ended
+    for key in trial.user_attrs.keys() - kept:
         connection.execute(
             text("DELETE FROM trial_user_attributes WHERE trial_id = :trial AND key = :key"),
             {**row, "key": key},

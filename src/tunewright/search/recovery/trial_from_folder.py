@@ -24,7 +24,7 @@ from tunewright.search.memory.oom_retry import has_ended
 from tunewright.search.storage.database import Settings, quiet
 from tunewright.search.study.constraints import constraints
 from tunewright.search.study.optuna_types import DROPPED, distribution, encode, end_of
-from tunewright.search.study.trial_tags import marks
+from tunewright.search.study.trial_tags import PAUSED, marks, rung_in
 from tunewright.spaces.advice import read_avoided, read_good
 from tunewright.spaces.domain import nearest
 from tunewright.spaces.rules import conditions
@@ -79,6 +79,8 @@ def read_trial_folder(
     if trial is not None and seconds <= 0.0:  # a run that does not report its time
         seconds = max(0.0, folder.outcome.stat().st_mtime - started)
     frozen = _frozen(parameters, space, curve, trial, settings, started, seconds)
+    if outcome is not None and (rung := rung_in(outcome.reason)):
+        frozen.set_user_attr(PAUSED, rung)
     return RecoveredTrial(frozen, tuple(lost))
 
 

@@ -21,7 +21,7 @@ from tunewright.runs.record import Direction, Goal, StudyRecord, Trial
 from tunewright.runs.record import TrialState as State
 from tunewright.search.storage.database import Settings
 from tunewright.search.study.notes import note_of, system_attributes
-from tunewright.search.study.trial_tags import AUDITED, AVOIDED, GOOD, PAUSED
+from tunewright.search.study.trial_tags import AUDITED, AVOIDED, GOOD, PAUSED, SPANS, read_spans
 from tunewright.spaces.domain import (
     Categorical,
     Domain,
@@ -80,6 +80,7 @@ OWN_ATTRIBUTES = (
     GOOD,
     AUDITED,
     PAUSED,
+    SPANS,
     "dropped_trial",
 )
 """User attributes of trials that are not metrics."""
@@ -198,6 +199,8 @@ def end_of(trial: Trial, goals: Sequence[Goal], constraints: Sequence[str]) -> E
     run |= {"metrics": list(trial.metrics), "attributes": list(trial.attributes)}
     if run := {key: value for key, value in run.items() if value}:
         attributes[RUN] = run
+    if trial.spans:
+        attributes[SPANS] = [*trial.spans]
     named = {**trial.attributes, **trial.metrics}
     attributes |= {_metric_key(name): value for name, value in named.items()}
     return End(state, values, {FAILURE: float(failed), **excess}, attributes)
@@ -254,6 +257,10 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
     ):
         state = "infeasible"
     attributes = trial.user_attrs
+    rung = str(attributes.get(PAUSED) or "")
+    if state == "running" and rung:
+        state = "paused"
+    spans = read_spans(attributes.get(SPANS))
     run: Mapping[str, Any] = attributes.get(RUN) or {}
     interval = run.get("interval")
     scores = list(trial.values) if trial.state == TrialState.COMPLETE else []  # never without
@@ -265,7 +272,7 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         curve=dict(sorted(trial.intermediate_values.items())),
         cause=attributes.get("cause", ""),
         reason=attributes.get("reason", ""),
-        seconds=_seconds(trial),
+        seconds=sum(seconds for _, seconds in spans) or _seconds(trial),
         others={goal.metric: score for goal, score in zip(goals[1:], scores[1:], strict=False)},
         metrics=_metrics(attributes, run.get("metrics") or ()),
         seeds=_finite(run.get("seeds") or {}),
@@ -276,6 +283,8 @@ def _trial(trial: FrozenTrial, goals: Sequence[Goal]) -> Trial:
         good=attributes.get(GOOD, ""),
         avoided=tuple(attributes.get(AVOIDED, ())),
         audited=attributes.get(AUDITED),
+        rung=rung,
+        spans=spans,
         started=trial.datetime_start.timestamp() if trial.datetime_start else None,
         attributes={
             name: attributes[_metric_key(name)]

@@ -49,7 +49,7 @@ from tunewright.search.study.samplers import (
     scores_to_learn,
     sequence,
 )
-from tunewright.search.study.trial_tags import AUDITED, GOOD, PAUSED, is_good, marks
+from tunewright.search.study.trial_tags import AUDITED, GOOD, PAUSED, SPANS, is_good, marks
 from tunewright.search.study.trial_writer import writer
 from tunewright.spaces.advice import good_points
 from tunewright.spaces.points import identity
@@ -100,6 +100,7 @@ class Study:
         learned = [as_learned(settings, trial) for trial in stored]
         self._trial_ids = {t.number: t._trial_id for t in stored}
         self.count = sum(_is_own(trial) for trial in stored)
+        self._paused = {t.number: t.user_attrs[PAUSED] for t in stored if PAUSED in t.user_attrs}
         self._memory = InMemoryStorage()
         self._view = optuna.create_study(
             storage=self._memory,
@@ -187,7 +188,13 @@ class Study:
 
     def mark_paused(self, number: int, text: str) -> None:
         """Store where a trial is paused, such as `at 3 of 52`; empty when it goes on."""
-        self._mark(number, PAUSED, text)
+        if self._paused.get(number, "") != text:
+            self._mark(number, PAUSED, text)
+            self._paused[number] = text
+
+    def mark_spans(self, number: int, spans: Sequence[tuple[float, float]]) -> None:
+        """Store when a trial that is paused had a worker."""
+        self._mark(number, SPANS, list(spans))
 
     def tell(self, trial: Trial) -> None:
         """Store the end of a trial.

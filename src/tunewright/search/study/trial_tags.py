@@ -17,7 +17,35 @@ AUDITED = "audited"
 """User attribute of a trial that ran on although it would have been pruned: the step."""
 
 PAUSED = "paused"
-"""User attribute of a trial that waits at a rung: where, as `at 3 of 52`; empty once it goes on."""
+"""User attribute of a trial that waits at a rung: where, as `at 3 of 52`; empty once it goes on.
+
+A search that ends leaves it on the trials that still wait, which then are PRUNED.
+"""
+
+SPANS = "spans"
+"""User attribute of a trial that was paused: when it had a worker, `[[start, seconds], ...]`."""
+
+LEFT = "; others were predicted to end better"
+"""End of the reason of a trial that was left at a rung."""
+
+
+def reason_of_left(rung: str) -> str:
+    """Return why a trial was pruned that waited at a rung when its search ended."""
+    return f"paused {rung}{LEFT}"
+
+
+def rung_in(reason: str) -> str:
+    """Return where a trial was left, as `reason_of_left` says; empty for any other reason."""
+    is_left = reason.startswith("paused at ") and reason.endswith(LEFT)
+    return reason.removeprefix("paused ").removesuffix(LEFT) if is_left else ""
+
+
+def read_spans(stored: Any) -> tuple[tuple[float, float], ...]:
+    """Return stored spans; empty where there are none, or they are damaged."""
+    try:
+        return tuple((float(start), float(seconds)) for start, seconds in stored or ())
+    except (TypeError, ValueError):
+        return ()
 
 
 def marks(space: Space, values: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,13 +11,14 @@ from tunewright.errors import StudyError
 from tunewright.recipes.recipe import Recipe
 from tunewright.runs.atomic import read_yaml
 from tunewright.runs.folder import StudyFolder
-from tunewright.runs.record import Goal, TrialState, rank_with_ties
+from tunewright.runs.record import OPEN, Goal, TrialState, rank_with_ties
 from tunewright.runs.sqlite_url import sqlite_url
 from tunewright.search.prepare import PreparedStudy
 from tunewright.search.read_study import StudyLocation, is_study, locate, study_folder
 from tunewright.search.storage.database import Settings
 from tunewright.search.storage.urls import absolute_url, url_and_name, without_password
 from tunewright.search.study.optuna_types import FAILURE
+from tunewright.search.study.trial_tags import PAUSED
 from tunewright.search.transfer.change_space import REBASED, candidate
 from tunewright.search.transfer.external_storage import SQLITE, foreign_study
 from tunewright.search.transfer.stored_trials import StoredStudy, StoredTrial
@@ -152,7 +153,7 @@ def any_storage(address: str, recipe: Recipe, prepared: PreparedStudy) -> TrialS
         recipe, prepared, [name for old in stored.trials for name in old.parameters]
     )
     for old in stored.trials:
-        if old.state == "running":
+        if old.state in OPEN:
             left.append(Mismatch("it has not ended"))
             continue
         parameters = {renamed[k]: v for k, v in old.parameters.items() if k in renamed}
@@ -233,10 +234,12 @@ def _of_ours(
     for old in stored.trials:
         if other_goal:
             left.append(Mismatch(other_goal))
-        elif old.state in ("running", "failed"):
-            left.append(Mismatch("it has not ended" if old.state == "running" else "it failed"))
+        elif old.state == "paused" and old.curve:
+            trials.append((_as_left(old), candidate(old, known, folder)))
+        elif old.state in (*OPEN, "failed"):
+            left.append(Mismatch("it failed" if old.state == "failed" else "it has not ended"))
         else:
-            attributes = {k: v for k, v in old.attributes.items() if k != REBASED}
+            attributes = {k: v for k, v in old.attributes.items() if k not in (REBASED, PAUSED)}
             own = candidate(old, known, folder)
             trials.append((replace(old, attributes=attributes), own))
     return TrialSource(
@@ -246,6 +249,15 @@ def _of_ours(
         tuple(left),
         best=_best(stored, known, wanted.goals[0], folder, recipe),
     )
+
+
+def _as_left(old: StoredTrial) -> StoredTrial:
+    """Return a trial that waits at a rung as one that was pruned there, with its curve."""
+    kept = {k: v for k, v in old.attributes.items() if k not in (REBASED, PAUSED)}
+    last = (old.curve[max(old.curve)],)
+    excess = {FAILURE: 0.0, **old.constraints}
+    ended = replace(old, values=last, attributes=kept, constraints=excess)
+    return replace(ended, state="pruned", stored_state=STORED_STATES["pruned"])
 
 
 def _best(

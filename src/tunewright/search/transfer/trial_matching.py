@@ -22,7 +22,7 @@ from tunewright.spaces.points import identity
 MISSING = object()
 REPEATED = "the same point again"
 _WORDS = {"true": True, "false": False, "none": None}
-ORDER: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "running", "failed")
+ORDER: tuple[TrialState, ...] = ("done", "pruned", "infeasible", "paused", "running", "failed")
 """Preference among several trials at one point: the most informative state first."""
 
 

@@ -32,7 +32,11 @@ PAUSE = 10.0
 def find_slow(found: Evidence) -> list[Finding]:
     """Return the parameter that makes trials slow, and whether the slow ones are better."""
     table = found.table
-    rows = [i for i, t in enumerate(table.trials) if t.seconds and t.state in ("done", "pruned")]
+    rows = [
+        i
+        for i, t in enumerate(table.trials)
+        if t.seconds and t.state in ("done", "pruned", "paused")
+    ]
     if len(rows) < 10:
         return []
     times = np.log([_seconds_per_epoch(table.trials[i]) for i in rows])

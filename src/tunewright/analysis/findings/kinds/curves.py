@@ -38,7 +38,8 @@ def find_pruned_winners(found: Evidence) -> list[Finding]:
     audited = [t for t in found.done if t.audited is not None]
     if len(audited) >= AUDITED:
         return [_audit(found, audited)]
-    pruned = [t for t in found.record.of_state("pruned") if t.curve]
+    pruned = [t for t in found.record.of_state("pruned", "paused") if t.curve]
+    left = any(t.rung for t in pruned)
     done = [t for t in found.done if len(t.curve) > 1]
     if len(pruned) < 5 or len(done) < 8:
         return []
@@ -55,16 +56,18 @@ def find_pruned_winners(found: Evidence) -> list[Finding]:
     if low < KILLED:
         return []
     first = min(steps)
+    what = "the first rung is too early" if left else "pruning is too aggressive"
+    became = "left at a rung" if left else "stopped"
     return [
         Finding(
             "pruning",
-            f"pruning is too aggressive: about {percent(middle)} of the best trials were stopped",
-            f"{trials(len(pruned))} were pruned, {len(steps.get(first, []))} of them after "
-            f"{first} epochs; what {trials(len(done))} that ran on gained from the same epoch says "
+            f"{what}: about {percent(middle)} of the best trials were {became}",
+            f"{trials(len(pruned))} were {'paused' if left else 'pruned'}, "
+            f"{len(steps.get(first, []))} of them after {first} epochs; what {trials(len(done))} that ran on gained from the same epoch says "
             f"how these would have ended, and which of the best {winners} they would have been.",
             f"{percent(low)} to {percent(high)} of the best tenth",
             "90 % interval, bootstrap of the curves of finished trials",
-            _milder(found, first),
+            _later_rung(found, first) if left else _milder(found, first),
             0.75,
         )
     ]
@@ -162,6 +165,12 @@ def _killed_shares(
     limit = np.sort(alls, axis=1)[:, -winners][:, None]
     shares: Floats = (ends >= limit).sum(axis=1) / winners
     return shares
+
+
+def _later_rung(found: Evidence, first: int) -> str:
+    if found.context.recipe == "function":
+        return f'the same call with "study.sampler.first_rung={2 * first}"'
+    return continue_study(found.context, f"study.sampler.first_rung={2 * first}")
 
 
 def _milder(found: Evidence, first: int) -> str:

@@ -72,7 +72,7 @@ def _find(
     found: Evidence, failed: Callable[[Trial], bool], name: str, verb: str, weight: float
 ) -> list[Finding]:
     table = found.table
-    kinds = ("done", "pruned", "infeasible")
+    kinds = ("done", "pruned", "paused", "infeasible")
     rows = [i for i, t in enumerate(table.trials) if t.state in kinds or failed(t)]
     marked = np.array([failed(table.trials[i]) for i in rows], dtype=bool)
     if not FEWEST <= int(marked.sum()) <= len(rows) - FEWEST:

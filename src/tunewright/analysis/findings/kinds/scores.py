@@ -154,7 +154,7 @@ def standard_errors(found: Evidence) -> tuple[dict[int, float], str]:
 
 def find_too_few(found: Evidence) -> list[Finding]:
     """Return whether there are too few trials for the number of parameters."""
-    ended = [t for t in found.record.trials if t.state != "running"]
+    ended = [t for t in found.record.trials if t.has_ended]
     running = len(ended) < len(found.record.trials)
     planned = found.context.total or 0
     if len(ended) < FEWEST or running or len(found.record.own) < planned:
