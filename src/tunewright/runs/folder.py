@@ -206,6 +206,11 @@ class StudyFolder:
         return self.path / "study.yaml"
 
     @property
+    def curve_model(self) -> Path:
+        """What the sampler curves has learned, so that a resumed study goes on from there."""
+        return self.path / "curve_model.json"
+
+    @property
     def space(self) -> Path:
         """The checked space that is searched."""
         return self.path / "space.yaml"

@@ -50,6 +50,7 @@ from tunewright.search.study.define_by_run import DefineByRunStudy
 from tunewright.search.study.optuna_types import SOURCES
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.study import Study
+from tunewright.spaces.advice import believed_optima
 from tunewright.spaces.specification import specification
 from tunewright.training.trackers.tracking import trackers_off
 
@@ -191,9 +192,12 @@ def _loop(
     curves = CurveSearch(
         study.space,
         rungs_of(sampler, search.last_step),
+        adapts=sampler.first_rung is None,
         sign=prepared.settings.goals[0].sign,
         seed=prepared.settings.seed,
         startup=sampler.startup_trials,
+        believed=believed_optima(study.space),
+        file=search.folder.curve_model,
     )
     return CurveLoop(study, search, watch, lease, curves)
 

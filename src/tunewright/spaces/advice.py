@@ -101,6 +101,12 @@ def good_points(space: Space) -> dict[str, dict[str, Any]]:
     return {name: point for name, point in points.items() if space.broken_rule(point) is None}
 
 
+def believed_optima(space: Space) -> list[dict[str, Any]]:
+    """Return the points that somebody takes for good: the defaults, then the good combinations."""
+    default = space.default()
+    return [*([] if default is None else [default]), *good_points(space).values()]
+
+
 def _read_entry(spec: Any, kind: str, key: str) -> tuple[str, str, Any]:
     if not isinstance(spec, Mapping) or not {"name", key} <= set(spec) <= {"name", "because", key}:
         raise SpaceError(

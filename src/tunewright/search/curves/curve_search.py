@@ -93,7 +93,7 @@ class CurveSearch:
     predicted: the score at the end of each trial, by number, on the model's scale, where more is
     better. failure: why the model could not be computed the last time, when trials were ranked by
     their last scores and points drawn at random instead; empty as a rule. failures: how often.
-    ladder: the rungs of the last decision.
+    assumed: the rungs that were given. ladder: those of the last decision.
     """
 
     def __init__(
@@ -109,8 +109,8 @@ class CurveSearch:
         file: Path | None = None,
     ) -> None:
         self._space, self._sign, self._seed, self._startup = space, sign, seed, startup
-        self._assumed, self._adapts = tuple(rungs), adapts
-        self.ladder = Ladder(self._assumed)
+        self.assumed, self._adapts = tuple(rungs), adapts
+        self.ladder = Ladder(self.assumed)
         self._encoder = Encoder(space)
         self._is_choice = np.array([isinstance(p.domain, Categorical) for p in space.parameters])
         self._encoded: dict[int, Array] = {}
@@ -178,7 +178,7 @@ class CurveSearch:
     def _fitting_ladder(self, trials: Sequence[CurveTrial]) -> Ladder:
         curves = {t.number: t.curve for t in trials if t.feasible}
         ended = {t.number for t in trials if t.feasible and t.curve and _has_reached(t, t.length)}
-        return fitting_ladder(self._assumed, curves, ended)
+        return fitting_ladder(self.assumed, curves, ended)
 
     def _believed_point(
         self,

@@ -8,7 +8,7 @@ from dataclasses import replace
 from tunewright.runs.record import EndRequest, Outcome, Trial
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start, State
-from tunewright.search.curves.rungs import assumed_pauses
+from tunewright.search.curves.rungs import FACTOR, assumed_pauses
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.paused_states import PausedStates
 from tunewright.search.loop.run_loop import Live
@@ -41,15 +41,15 @@ class CurveLoop(StudyLoop):
         super().__init__(study, search, watch, lease)
         self._curves = curves
         self._timings.assumed = assumed_pauses(curves.rungs)
-        self._imported = [t for t in study.record().trials if t.imported_from]
+        record = self._begun_with
+        self._imported = [t for t in record.trials if t.imported_from]
         self._parked: dict[int, TrialRun] = {}
         self._targets: dict[int, int] = {}
         self._states = PausedStates(search.folder.path, search.paused_gib, watch.notice)
-        record = study.record()
         self._spans = {t.number: list(t.spans) for t in record.own}
         self._left = {t.number: t.rung for t in record.own if t.rung and t.has_ended}
         self._got_worker: dict[int, float] = {}
-        self._told_failure = False
+        self._told_failure = self._told_first = self._told_widening = False
         self._nothing_for: object = None  # the state of the trials for which nothing was to be done
 
     @property
@@ -78,6 +78,7 @@ class CurveLoop(StudyLoop):
         may_start = self.study.count < self._total
         decision = self._curves.decide(trials, self.study.is_new, may_start=may_start)
         self._tell_failure()
+        self._tell_rungs()
         match decision:
             case GoOn(number, target):
                 return self._go_on(number, target)
@@ -149,12 +150,35 @@ class CurveLoop(StudyLoop):
                 "points are drawn at random until it can"
             )
 
+    def _tell_rungs(self) -> None:
+        """Say once that the first rung follows the curves, and that more trials go on."""
+        ladder, metric = self._curves.ladder, self.search.metric
+        if ladder.steps[0] != self._curves.assumed[0] and not self._told_first:
+            self._told_first = True
+            self.watch.notice(
+                f"trials are now paused at step {ladder.steps[0]} first, not "
+                f"{self._curves.assumed[0]}: from there on {metric} ranks them as at the end "
+                "(study.sampler.first_rung sets the step)"
+            )
+        if ladder.correlation is not None and ladder.factor < FACTOR and not self._told_widening:
+            self._told_widening = True
+            self.watch.notice(
+                f"{metric} at step {ladder.judged} does not rank trials as at the end (estimated "
+                f"rank correlation {ladder.correlation:.2f}): one of {ladder.factor} goes on from "
+                f"each rung, not one of {FACTOR}"
+            )
+
     def _target(self, number: int) -> int:
         """Return the step that a trial trains to; one of an earlier session, the next rung."""
         if number not in self._targets:
             step = max(self.study.curves[number], default=0)
             rungs = self._curves.rungs
-            self._targets[number] = next((rung for rung in rungs if rung >= step), rungs[-1])
+            target = next((rung for rung in rungs if rung >= step), rungs[-1])
+            folder = self.search.folder.trial(number)
+            request = folder.read_request(folder.attempt)  # the rungs may have moved since then
+            if request is not None and request.kind == "pause" and request.after >= max(1, step):
+                target = request.after
+            self._targets[number] = target
         return self._targets[number]
 
     def _place(self, run: TrialRun) -> str:
@@ -221,6 +245,8 @@ def _as_ended(trial: Trial, last: int) -> CurveTrial:
     if not curve and trial.score is not None:
         curve = {last: trial.score}
     reached = max(curve, default=0)
+    if curve and trial.score is not None and len(trial.seeds) > 1:
+        curve[reached] = trial.score  # the mean over the seeds; the curve is of the first one
     length = reached if trial.state == "done" and reached else last  # stopped early by itself
     return CurveTrial(
         trial.number,

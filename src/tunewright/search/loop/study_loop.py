@@ -40,7 +40,7 @@ class StudyLoop(RunLoop[TrialRun]):
                 f"the space has no more than {self._total} points for trials of this study, and "
                 f"study.trials is {search.total}: each point is tried once{again}"
             )
-        record = study.record()
+        self._begun_with = record = study.record()
         self._ended = {t.number: t for t in record.own if t.has_ended}
         self._done = {t.number for t in record.of_state("done") if t.curve}
         self._judged: dict[int, int] = {}  # by trial, the last step that the pruner was asked about
