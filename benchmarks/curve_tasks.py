@@ -19,7 +19,6 @@ import numpy as np
 
 from tunewright.search.curves.encoding import fraction
 from tunewright.spaces.domain import Float, Int
-from tunewright.spaces.points import at
 from tunewright.spaces.space import Parameter, Space
 
 TASKS = (3945, 7593, 167149, 167152, 167190, 167200, 168329, 168330, 168335, 168908, 189906, 189908)
@@ -102,7 +101,7 @@ class LCBench(CurveTask):
         self.best, self.median = float(true.max()), float(np.median(true))
 
     def curve(self, values: Values) -> Sequence[float]:
-        """Return the validation balanced accuracies of 52 epochs, in per cent."""
+        """Return the validation balanced accuracies of 52 epochs."""
         found: list[float] = self._scores(values)[:, self._VALIDATION].tolist()
         return found
 
@@ -119,7 +118,9 @@ class LCBench(CurveTask):
         return [self._point(row) for row in self.rng(seed).random((count, 7))]
 
     def _point(self, row: np.ndarray) -> dict[str, Any]:
-        return {p.path: at(p.domain, u) for p, u in zip(self.space.parameters, row, strict=True)}
+        """Return the point at places in the unit cube; as recorded searches have it, rounded."""
+        places = zip(self.space.parameters, row.tolist(), strict=True)
+        return {p.path: _at(p.domain, place) for p, place in places}
 
     def _scores(self, values: Values) -> np.ndarray:
         key = self.key(values)
@@ -138,6 +139,48 @@ class LCBench(CurveTask):
             for part in np.array_split(rows.reshape(-1, 8), max(1, rows.size // 8000))
         ]
         return np.concatenate(found).reshape(len(keys), len(epochs), 6)
+
+
+def _at(domain: Any, place: float) -> float | int:
+    low, high = domain.low, domain.high
+    value = low * (high / low) ** place if domain.log else low + place * (high - low)
+    value = min(max(value, low), high)
+    return round(value) if isinstance(domain, Int) else float(value)
+
+
+class Noisy(CurveTask):
+    """A task with N(0, deviation) added to every score that a search sees, not to the true ones.
+
+    The noise belongs to the seed, the training and the epoch, so that all methods see the same.
+    """
+
+    def __init__(self, task: CurveTask, deviation: float, seed: int) -> None:
+        self.name, self.space, self.last = task.name, task.space, task.last
+        self.full_cost, self.best, self.median = task.full_cost, task.best, task.median
+        self._task, self._deviation, self._seed = task, deviation, seed
+        self._known: dict[object, list[float]] = {}
+
+    def curve(self, values: Values) -> Sequence[float]:
+        """Return the noisy scores."""
+        key = self.key(values)
+        if key not in self._known:
+            clean = np.asarray(self._task.curve(values))
+            rng = np.random.default_rng([zlib.crc32(repr(key).encode()), self._seed])
+            noise = self._deviation * rng.standard_normal(len(clean))
+            self._known[key] = (clean + noise).tolist()
+        return self._known[key]
+
+    def key(self, values: Values) -> object:
+        """Return what identifies a training."""
+        return self._task.key(values)
+
+    def truth(self, values: Values) -> float:
+        """Return the true score."""
+        return self._task.truth(values)
+
+    def points(self, seed: int, count: int) -> list[dict[str, Any]]:
+        """Return the first random points of a seed."""
+        return self._task.points(seed, count)
 
 
 class Table(CurveTask):

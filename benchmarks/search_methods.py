@@ -1,59 +1,83 @@
 """How many trainings a search needs: regret against trainings on recorded learning curves.
 
-python benchmarks/search_methods.py --data FOLDER [--tasks lcbench-3945,alexnet]
-    [--methods curves,tpe] [--seeds 0:5] [--workers 1] [--rows rows.jsonl] [--write]
+python benchmarks/search_methods.py --data FOLDER --rows rows.jsonl [--suites one,workers]
+    [--tasks lcbench-3945,alexnet] [--methods curves,tpe] [--seeds 0:3] [--part 0/2]
+    [--recorded baselines.json.gz] [--smac PYTHON] [--syne-tune PYTHON] [--write]
 
 FOLDER holds `lcbench_surrogate/` (model.onnx, encoding.json) and `learning_curves/` (the recorded
-tables). Every method runs through the program's own study and loop, on an executor in virtual
-time; all of them start with the same ten random points. Printed and stored: the interquartile mean
-of the regret, with intervals from resampling tasks and then seeds (Agarwal et al. 2021), and after
-how many trainings a method reaches the regret that plain TPE has at the end. Needs onnxruntime.
+tables). Every method of ours runs through the program's own study and loop, on an executor in
+virtual time; all of them start with the same ten random points of a task and a seed. Suites:
+
+one      all methods with one worker, on all tasks, 30 trainings
+workers  `curves` and `tpe+asha` with 4 and 16 workers, LCBench
+noise    N(0, .01) is added to every score that a method sees, LCBench
+long     `tpe` and `tpe+asha` for 60 trainings, LCBench
+outside  SMAC and Syne Tune, LCBench, where `--smac` or `--syne-tune` name the Python of an
+         environment that has it (`pip install smac`; `pip install syne-tune huggingface_hub`)
+
+`--rows` collects the searches; those in it are not made again, so that the same command goes on
+where it was interrupted. `--part 0/2` and `--part 1/2` share the work between two processes with
+one file. `--recorded` adds searches of promotion-type ASHA, at random and with density proposals,
+that were made before with the same random points. `--write` stores the summary; with `--suites ""`
+no search is made. Needs onnxruntime. A search writes a study: `TMPDIR=/dev/shm` spares the disk.
 """
 
 import argparse
 import json
-import math
-import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-from curve_tasks import TASKS, CurveTask, LCBench, read_alexnet, read_deberta
+from curve_tasks import TASKS, CurveTask, LCBench, Noisy, read_alexnet, read_deberta
 from machine import describe_machine
-from simulated_executor import BudgetSpent, SimulatedExecutor
-
-from tunewright.config.schema import ExecutorConfig
-from tunewright.config.study_schema import AshaConfig, CurvesConfig, NoPrunerConfig, Pruner
-from tunewright.runs.folder import StudyFolder
-from tunewright.runs.record import Goal
-from tunewright.runs.sqlite_url import sqlite_url
-from tunewright.search.callbacks import StudyCallback
-from tunewright.search.curves.curve_search import CurveSearch
-from tunewright.search.curves.rungs import rungs_of
-from tunewright.search.loop.curve_loop import CurveLoop
-from tunewright.search.loop.lease import Lease
-from tunewright.search.loop.study_loop import StudyLoop
-from tunewright.search.loop.trial_runs import Search
-from tunewright.search.signals import StopFlag
-from tunewright.search.storage.database import Settings
-from tunewright.search.study.pruners import pruner
-from tunewright.search.study.study import Study
-from tunewright.spaces.rules import Good
-from tunewright.spaces.specification import specification
+from outside_search import TOOLS, search_outside
+from search_run import METHODS, search
+from search_summary import (
+    Runs,
+    behind,
+    compare_workers,
+    differences,
+    read_recorded,
+    read_rows,
+    summarise,
+)
 
 BUDGETS = (5.0, 7.5, 10.0, 15.0, 20.0, 25.0, 30.0)
-START = 10
+LONGER = (*BUDGETS, 40.0, 50.0, 60.0)
+NOISE = 0.01
 RESULTS = Path(__file__).parent / "results/search_methods.json"
-METHODS: Mapping[str, tuple[str, Pruner]] = {
-    "curves": ("curves", NoPrunerConfig()),
-    "tpe": ("tpe", NoPrunerConfig()),
-    "tpe+asha": ("tpe", AshaConfig()),
-    "random": ("random", NoPrunerConfig()),
+RECORDED = {"asha-random": "random+asha, promoting", "asha-tpe-min3": "kde+asha, promoting"}
+
+
+class Suite(NamedTuple):
+    """Searches under the same circumstances."""
+
+    methods: Sequence[str]
+    workers: Sequence[int] = (1,)
+    budgets: Sequence[float] = BUDGETS
+    noise: float = 0.0
+    tables: bool = False
+
+
+SUITES = {
+    "one": Suite(tuple(METHODS), tables=True),
+    "workers": Suite(("curves", "tpe+asha"), workers=(4, 16)),
+    "noise": Suite(("curves", "tpe", "tpe+asha", "random"), noise=NOISE),
+    "long": Suite(("tpe", "tpe+asha"), budgets=LONGER),
+    "outside": Suite(tuple(TOOLS)),
 }
+
+
+class Job(NamedTuple):
+    """One search."""
+
+    suite: str
+    seed: int
+    task: str
+    method: str
+    workers: int
 
 
 def tasks(data: Path) -> Mapping[str, Callable[[], CurveTask]]:
@@ -68,155 +92,144 @@ def tasks(data: Path) -> Mapping[str, Callable[[], CurveTask]]:
     return found
 
 
-def search(
-    task: CurveTask, method: str, seed: int, budgets: Sequence[float], workers: int
-) -> list[float]:
-    """Return the regrets of one search after each budget, in trainings."""
-    sampler, stops = METHODS[method]
-    good = [Good(f"start {n}", "", v) for n, v in enumerate(task.points(seed, START))]
-    space = replace(task.space, good=tuple(good))
-    settings = Settings(
-        recipe="function",
-        goal="value:max",
-        metric="value",
-        direction="max",
-        sampler={"type": sampler},
-        pruner=stops.model_dump(),
-        space=specification(space),
-        configuration={},
-        seed=seed,
-    )
-    executor = SimulatedExecutor(task, budgets[-1] * task.full_cost, workers)
-    with tempfile.TemporaryDirectory() as folder:
-        study = Study(sqlite_url(Path(folder) / "study.db"), "study", settings, space)
-        given = Search(
-            folder=StudyFolder(Path(folder)),
-            goals=(Goal("value", "max"),),
-            constraints=(),
-            configure=dict,
-            seeds=(seed,),
-            last_step=task.last,
-            total=100_000,
-            pruner=pruner(stops, task.last, "max"),
-            executor=ExecutorConfig(),
+def jobs(options: argparse.Namespace, names: Sequence[str]) -> list[Job]:
+    """Return the searches that are asked for, seed by seed, so that an early end is balanced."""
+    low, high = map(int, options.seeds.split(":"))
+    part, parts = map(int, options.part.split("/"))
+    suites = [name for name in options.suites.split(",") if name]
+    wanted = options.methods.split(",") if options.methods else [*METHODS, *TOOLS]
+    wanted = [m for m in wanted if m in METHODS or vars(options)[m.replace("-", "_")]]
+    found = [
+        Job(suite, seed, task, method, workers)
+        for seed in range(low, high)
+        for suite in suites
+        for task in names
+        if SUITES[suite].tables or task.startswith("lcbench")
+        for method in SUITES[suite].methods
+        if method in wanted
+        for workers in SUITES[suite].workers
+    ]
+    return found[part::parts]
+
+
+def run(job: Job, task: CurveTask, options: argparse.Namespace) -> list[float]:
+    """Return the regrets of one search."""
+    suite = SUITES[job.suite]
+    if suite.noise:
+        task = Noisy(task, suite.noise, job.seed)
+    if job.method in TOOLS:
+        python = vars(options)[job.method.replace("-", "_")]
+        return search_outside(task, job.method, python, job.seed, suite.budgets)
+    return search(task, job.method, job.seed, suite.budgets, job.workers)
+
+
+def run_all(options: argparse.Namespace) -> None:
+    """Make the searches that the file of rows does not hold, and add them to it."""
+    readers = tasks(options.data)
+    names = [n for n in readers if not options.tasks or n in options.tasks.split(",")]
+    have = {tuple(row[key] for key in Job._fields) for row in read_rows(options.rows)}
+    todo = [job for job in jobs(options, names) if tuple(job) not in have]
+    read: dict[str, CurveTask] = {}
+    began = time.monotonic()
+    for place, job in enumerate(todo):
+        if job.task not in read:
+            read[job.task] = readers[job.task]()
+        started = time.process_time()
+        regret = run(job, read[job.task], options)
+        seconds = round(time.process_time() - started, 2)
+        row = job._asdict() | {"regret": [round(r, 5) for r in regret], "seconds": seconds}
+        with options.rows.open("a") as stream:
+            stream.write(json.dumps(row) + "\n")
+        left = (time.monotonic() - began) / (place + 1) * (len(todo) - place - 1)
+        print(
+            f"{place + 1} of {len(todo)}, {left / 60:.0f} min left: {job.suite} {job.task} "
+            f"seed {job.seed} {job.method} x{job.workers}: {regret[2]:.3f} at 10",
+            flush=True,
         )
-        lease, watch = Lease(study), StudyCallback()
-        loop = StudyLoop(study, given, watch, lease)
-        if sampler == "curves":
-            rungs = rungs_of(CurvesConfig(), task.last)
-            curves = CurveSearch(space, rungs, seed=seed, startup=START)
-            loop = CurveLoop(study, given, watch, lease, curves)
-        try:
-            loop.run(executor, StopFlag())
-        except BudgetSpent:
-            pass
-        finally:
-            executor.close()
-            lease.release()
-            study.close()
-    return list(_regrets(task, executor, budgets))
 
 
-def _regrets(
-    task: CurveTask, executor: SimulatedExecutor, budgets: Sequence[float]
-) -> Iterator[float]:
-    for budget in budgets:
-        spent = budget * task.full_cost
-        known = [values for at, values in executor.incumbents if at <= spent]
-        yield task.regret((known or [executor.incumbents[0][1]])[-1])
-
-
-def interquartile_mean(regrets: np.ndarray) -> np.ndarray:
-    """Return the mean of the middle half over the first axis."""
-    ranked, count = np.sort(regrets, 0), len(regrets)
-    return ranked[count // 4 : count - count // 4].mean(0)
-
-
-def trainings_to(curve: Sequence[float], target: float) -> float:
-    """Return after how many trainings a curve over BUDGETS reaches a regret, log-linear between."""
-    for place, value in enumerate(curve):
-        if value <= target:
-            if place == 0:
-                return BUDGETS[0]
-            before = curve[place - 1]
-            weight = (before - target) / (before - value)
-            low, high = math.log(BUDGETS[place - 1]), math.log(BUDGETS[place])
-            return math.exp(low + weight * (high - low))
-    return math.inf
-
-
-def summarise(rows: Sequence[Mapping[str, Any]], resamples: int = 2000) -> dict[str, Any]:
-    """Return means with intervals by method, over the tasks and seeds that all methods have."""
-    known: dict[str, dict[tuple[str, int], list[float]]] = defaultdict(dict)
+def by_method(rows: Sequence[Mapping[str, Any]], suite: str) -> dict[str, Runs]:
+    """Return the regrets of a suite by method; several workers are part of the name."""
+    found: dict[str, dict[tuple[str, int], list[float]]] = defaultdict(dict)
     for row in rows:
-        known[row["method"]][row["task"], row["seed"]] = row["regret"]
-    runs = sorted(set.intersection(*(set(found) for found in known.values())))
-    seeds: dict[str, list[int]] = defaultdict(list)
-    for task, seed in runs:
-        seeds[task].append(seed)
+        if row["suite"] == suite:
+            several = f", {row['workers']} workers" if row["workers"] > 1 else ""
+            found[row["method"] + several][row["task"], row["seed"]] = row["regret"]
+    return dict(found)
 
-    def means(drawn: Sequence[tuple[str, int]]) -> dict[str, np.ndarray]:
-        return {m: interquartile_mean(np.array([k[r] for r in drawn])) for m, k in known.items()}
 
-    rng = np.random.default_rng(0)
-    observed, resampled = means(runs), []
-    for _ in range(resamples):
-        tasks_drawn = rng.choice(list(seeds), len(seeds))
-        drawn = [(t, int(s)) for t in tasks_drawn for s in rng.choice(seeds[t], len(seeds[t]))]
-        resampled.append(means(drawn))
-    found: dict[str, Any] = {}
-    for method in known:
-        low, high = np.quantile([each[method] for each in resampled], [0.025, 0.975], axis=0)
-        needed = [trainings_to(each[method], each["tpe"][-1]) for each in resampled]
-        found[method] = {
-            "regret": observed[method].round(4).tolist(),
-            "low": low.round(4).tolist(),
-            "high": high.round(4).tolist(),
-            "trainings_to_tpe_at_the_end": trainings_to(observed[method], observed["tpe"][-1]),
-            "interval": np.quantile(needed, [0.025, 0.975], method="nearest").tolist(),
+def only(known: Mapping[str, Runs], begin: str) -> dict[str, Runs]:
+    """Return the runs of the tasks whose name begins so."""
+    chosen = {m: {r: v for r, v in k.items() if r[0].startswith(begin)} for m, k in known.items()}
+    return {method: runs for method, runs in chosen.items() if runs}
+
+
+def summary(rows: Sequence[Mapping[str, Any]], recorded: Path | None) -> dict[str, Any]:
+    """Return what is stored: each suite by itself, with plain TPE of one worker as its measure."""
+    one = by_method(rows, "one")
+    if recorded is not None:
+        before = read_recorded(recorded, RECORDED)
+        one |= {m: {r: v[: len(BUDGETS)] for r, v in k.items()} for m, k in before.items()}
+    found: dict[str, Any] = {"one": summarise(one, BUDGETS)}
+    for name in ("lcbench", "alexnet", "deberta"):
+        if part := only(one, name):
+            found[f"one, {name}"] = summarise(part, BUDGETS)
+    if "curves" in one and "random" in one:
+        found["curves behind random at 10, by task"] = behind(one, "curves", "random", 2)
+        found["curves - tpe+asha"] = differences(one, "curves", "tpe+asha")
+        for method in RECORDED.values() if recorded is not None else ():
+            found[f"curves - {method}"] = differences(one, "curves", method)
+    if workers := by_method(rows, "workers"):
+        shared = only({"tpe": one["tpe"], **{m: one[m] for m in SUITES["workers"].methods}}, "lcb")
+        found["workers"] = summarise(shared | workers, BUDGETS)
+        found["trainings with several workers, times those with one"] = {
+            many: compare_workers(shared | workers, many.partition(",")[0], many, BUDGETS)
+            for many in workers
         }
-    return {"tasks": len(seeds), "runs": len(runs), "methods": found}
+    if noise := by_method(rows, "noise"):
+        found["noise"] = summarise(noise, BUDGETS)
+    if long := by_method(rows, "long"):
+        found["long"] = {"budgets": LONGER, **summarise(long, LONGER)}
+        found["long, tpe+asha - tpe"] = differences(long, "tpe+asha", "tpe")
+    if outside := by_method(rows, "outside"):
+        shared = {m: one[m] for m in ("tpe", "curves", "tpe+asha")}
+        found["outside"] = summarise(only(shared | outside, "lcb"), BUDGETS)
+    return found
 
 
 def main() -> None:
-    """Run what is asked for, print it and store it."""
+    """Make the searches, print the summary and store it."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--rows", type=Path, required=True, help="JSONL, to which rows are added")
+    parser.add_argument("--suites", default=",".join(SUITES))
     parser.add_argument("--tasks", default="")
-    parser.add_argument("--methods", default=",".join(METHODS))
-    parser.add_argument("--seeds", default="0:5")
-    parser.add_argument("--workers", type=int, default=1)
-    parser.add_argument("--rows", type=Path, help="JSONL of runs, which are not made again")
-    parser.add_argument("--write", action="store_true", help=f"store the result in {RESULTS.name}")
+    parser.add_argument("--methods", default="")
+    parser.add_argument("--seeds", default="0:3")
+    parser.add_argument("--part", default="0/1")
+    parser.add_argument("--recorded", type=Path)
+    parser.add_argument("--smac", type=Path)
+    parser.add_argument("--syne-tune", type=Path)
+    parser.add_argument("--write", action="store_true", help=f"store {RESULTS.name}")
     options = parser.parse_args()
-    made = options.rows and options.rows.exists()
-    rows = [json.loads(line) for line in options.rows.read_text().splitlines()] if made else []
-    have = {(row["task"], row["seed"], row["method"]) for row in rows}
-    low, high = map(int, options.seeds.split(":"))
-    for name, read in tasks(options.data).items():
-        if options.tasks and name not in options.tasks.split(","):
-            continue
-        task = None
-        for seed in range(low, high):
-            for method in options.methods.split(","):
-                if (name, seed, method) in have:
-                    continue
-                task = task or read()
-                began = time.process_time()
-                regret = search(task, method, seed, BUDGETS, options.workers)
-                row = {"task": name, "seed": seed, "method": method}
-                row |= {"regret": regret, "seconds": round(time.process_time() - began, 2)}
-                rows.append(row)
-                print(json.dumps(row), flush=True)
-                if options.rows:
-                    with options.rows.open("a") as stream:
-                        stream.write(json.dumps(row) + "\n")
-    summary = summarise(rows)
-    for method, entry in summary["methods"].items():
-        print(f"{method:10}", entry)
+    run_all(options)
+    rows = read_rows(options.rows)
+    found = summary(rows, options.recorded)
+    for name, part in found.items():
+        print(f"\n{name}")
+        entries = part.get("methods", {"": part})
+        for method, entry in entries.items():
+            print(f"  {method:24}", json.dumps(entry))
     if options.write:
-        result = {"machine": describe_machine(), "budgets": BUDGETS, "workers": options.workers}
-        RESULTS.write_text(json.dumps(result | summary, indent=1) + "\n")
+        seconds: dict[str, list[float]] = defaultdict(list)
+        for row in rows:
+            if row["suite"] == "one":
+                seconds[row["method"]].append(row["seconds"])
+        result = {"machine": describe_machine(), "budgets": BUDGETS} | found
+        result["processor_seconds_a_search"] = {
+            method: round(sum(each) / len(each), 1) for method, each in seconds.items()
+        }
+        RESULTS.write_text(json.dumps(result, indent=1) + "\n")
 
 
 if __name__ == "__main__":

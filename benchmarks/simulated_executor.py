@@ -2,7 +2,8 @@
 
 The search that drives it is the product's own: its study, sampler, pruner, pauses and promotions.
 Each epoch takes one unit of virtual time on its slot; only epochs that a search has not seen of a
-training before cost budget, so that recorded results are free when they are asked for again.
+training before cost budget, so that recorded results are free when they are asked for again. A
+trial that is pruned stops at once: a real one looks for a request after each batch.
 """
 
 import heapq
@@ -15,7 +16,7 @@ from curve_tasks import CurveTask
 from tunewright.executors.executor import Handle, Resources, WorkerDeath
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressWriter, read_progress
-from tunewright.runs.record import Outcome, Progress
+from tunewright.runs.record import Outcome, OutcomeState, Progress
 
 
 class BudgetSpent(Exception):
@@ -24,13 +25,14 @@ class BudgetSpent(Exception):
 
 @dataclass
 class SimulatedHandle:
-    """One attempt of a training. step: the last epoch that was reported."""
+    """One attempt of a training. step: the last epoch that was reported. score: after it."""
 
     folder: RunFolder
     values: dict[str, Any]
     writer: ProgressWriter
     attempt: int
     step: int
+    score: float = 0.0
     ended: bool = False
     death: WorkerDeath | None = None
 
@@ -44,8 +46,8 @@ class SimulatedHandle:
 
 
 @dataclass
-class SimulatedExecutor:
-    """Trains on `slots` workers until `budget` epochs are spent.
+class Account:
+    """What a search has trained of a task, until `budget` epochs are spent.
 
     incumbents: by epochs spent, the configuration that would be delivered: the best last score of
     the finished trainings, else the best of those trained longest.
@@ -53,14 +55,50 @@ class SimulatedExecutor:
 
     task: CurveTask
     budget: float
-    slots: int = 1
     spent: int = 0
     incumbents: list[tuple[int, dict[str, Any]]] = field(default_factory=list)
+    _top: tuple[float, float] = (-1.0, 0.0)
+    _seen: dict[object, int] = field(default_factory=dict)
+
+    def train_epoch(self, values: dict[str, Any], step: int) -> tuple[float, bool]:
+        """Return the score after an epoch, and whether it was the last one.
+
+        Raises BudgetSpent where that epoch is one too many; epochs seen before are free.
+        """
+        curve, key = self.task.curve(values), self.task.key(values)
+        if step > self._seen.get(key, 0):
+            if self.spent + 1 > self.budget:
+                raise BudgetSpent
+            self.spent += 1
+            self._seen[key] = step
+        score, done = curve[step - 1], step == len(curve)
+        diverged = score == 0.0  # such a training is delivered only where there is no other
+        rank = (0.0 if diverged else float("inf") if done else float(step), score)
+        if rank > self._top:
+            self._top = rank
+            self.incumbents.append((self.spent, values))
+        return score, done
+
+    def regrets(self, budgets: Sequence[float]) -> list[float]:
+        """Return the regret of what would be delivered after each budget, in trainings."""
+        found = []
+        for budget in budgets:
+            spent = budget * self.task.full_cost
+            known = [values for at, values in self.incumbents if at <= spent]
+            found.append(self.task.regret((known or [self.incumbents[0][1]])[-1]))
+        return found
+
+
+@dataclass
+class SimulatedExecutor:
+    """Trains on `slots` workers until the account's budget is spent."""
+
+    account: Account
+    slots: int = 1
     _clock: float = 0.0
     _events: list[tuple[float, int, SimulatedHandle]] = field(default_factory=list)
     _count: int = 0
-    _top: tuple[float, float] = (-1.0, 0.0)
-    _seen: dict[object, int] = field(default_factory=dict)
+    _reported: SimulatedHandle | None = None  # the last one, which may be pruned for it
 
     def refusal(self, resources: Resources) -> str | None:
         """Refuse nothing."""
@@ -74,12 +112,18 @@ class SimulatedExecutor:
         return None
 
     def wait(self, seconds: float) -> None:
-        """Go on to the next report."""
-        if not self._events:
-            return
-        self._clock, _, handle = heapq.heappop(self._events)
-        if not handle.ended:
-            self._report(handle)
+        """Go on to the next report; a trial that is pruned for its last one stops without delay."""
+        if self._reported is not None:
+            handle, self._reported = self._reported, None
+            request = handle.folder.read_request(handle.attempt)
+            if request is not None and request.kind == "prune" and not handle.ended:
+                self._end(handle, "pruned")
+                return
+        while self._events:
+            self._clock, _, handle = heapq.heappop(self._events)
+            if not handle.ended:
+                self._report(handle)
+                return
 
     def close(self) -> None:
         """Close the files."""
@@ -101,34 +145,23 @@ class SimulatedExecutor:
         heapq.heappush(self._events, (self._clock + 1.0, self._count, handle))
 
     def _report(self, handle: SimulatedHandle) -> None:
-        curve = self.task.curve(handle.values)
         handle.step += 1
-        key = self.task.key(handle.values)
-        if handle.step > self._seen.get(key, 0):
-            if self.spent + 1 > self.budget:
-                raise BudgetSpent
-            self.spent += 1
-            self._seen[key] = handle.step
-        score, done = curve[handle.step - 1], handle.step == len(curve)
-        self._judge(handle, score, done=done)
-        metrics = {"value": score}
+        handle.score, done = self.account.train_epoch(handle.values, handle.step)
+        metrics = {"value": handle.score}
         handle.writer.write(Progress(handle.attempt, handle.step, metrics, float(handle.step)))
         request = handle.folder.read_request(handle.attempt)
-        if not done and (request is None or request.after > handle.step):
+        if done:
+            self._end(handle, "done")
+        elif request is not None and request.after <= handle.step:
+            self._end(handle, "paused" if request.kind == "pause" else "pruned")
+        else:
+            self._reported = handle
             self._next(handle)
-            return
-        end = (
-            "done" if done or request is None else "paused" if request.kind == "pause" else "pruned"
-        )
+
+    def _end(self, handle: SimulatedHandle, state: OutcomeState) -> None:
+        metrics = {"value": handle.score}
         handle.folder.write_outcome(
-            Outcome(end, handle.attempt, best_step=handle.step, metrics=metrics)
+            Outcome(state, handle.attempt, best_step=handle.step, metrics=metrics)
         )
         handle.writer.close()
         handle.ended = True
-
-    def _judge(self, handle: SimulatedHandle, score: float, *, done: bool) -> None:
-        diverged = score == 0.0  # such a training is delivered only where there is no other
-        rank = (0.0 if diverged else float("inf") if done else float(handle.step), score)
-        if rank > self._top:
-            self._top = rank
-            self.incumbents.append((self.spent, handle.values))
