@@ -1,25 +1,31 @@
 """optuna-dashboard on a study: what it shows, what it refuses, how it ends."""
 
 import json
+import shlex
 import signal
+import socket
 import sqlite3
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from contextlib import closing
 from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from wsgiref.simple_server import WSGIServer
 
 import pytest
+from optuna import create_study
+from optuna.storages import JournalStorage
+from optuna.storages.journal import JournalFileBackend
 from practice.quadratic.studies import tuned
 from sqlalchemy import create_engine
 from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import NullPool
 
 from tunewright.deliver.dashboard import dashboard, read_only, read_only_url
-from tunewright.errors import ConfigError, StudyError
+from tunewright.errors import ConfigError, StudyError, UsageError
 from tunewright.runs.sqlite_url import sqlite_url
 
 installed = pytest.mark.skipif(
@@ -110,3 +116,31 @@ def test_it_shows_a_study_until_ctrl_c(tmp_path: Path) -> None:
     said, _ = process.communicate(timeout=30)
     assert (process.returncode, said) == (0, "dashboard stopped\n")
     assert (tmp_path / "study/study.db").read_bytes() == before
+
+
+@installed
+@pytest.mark.slow
+def test_what_is_advised_for_a_journal_shows_it(tmp_path: Path) -> None:
+    file = tmp_path / "study.log"
+    storage = JournalStorage(JournalFileBackend(str(file)))
+    create_study(storage=storage, study_name="theirs").ask()
+    with pytest.raises(UsageError, match="optuna-dashboard") as refused:
+        dashboard(file)
+    [_, words] = refused.value.remedy.split("; optuna-dashboard ")
+    with closing(socket.create_server(("127.0.0.1", 0))) as taken:
+        port = taken.getsockname()[1]
+    command = "from optuna_dashboard._cli import main; main()"
+    words = [*shlex.split(words.partition(", from")[0]), "--port", str(port)]
+    process = subprocess.Popen(
+        [sys.executable, "-c", command, *words], stdout=subprocess.PIPE, stderr=subprocess.STDOUT
+    )
+    assert process.stdout is not None
+    with process:
+        try:
+            while b"Listening" not in (line := process.stdout.readline()):
+                assert line, "the dashboard has ended"
+            with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/studies") as page:
+                [study] = json.load(page)["study_summaries"]
+        finally:
+            process.kill()
+    assert study["study_name"] == "theirs"

@@ -350,4 +350,10 @@ def test_a_picture_larger_than_the_memory(here, monkeypatch):
             picture.crop((0, 0, 20, 20)).save("part.png")
         tunewright.compress("part.png", run="one", output="c.twc")
 
-    obey(Advice("compress large.png --run one --output b.twc", "or in parts", parts))
+    typed = "compress large.png --run one --output b.twc"
+    obey(Advice(typed, "or in parts", parts))
+
+    def more() -> None:
+        monkeypatch.setattr("tunewright.recipes.compression.codec.memory.free_mib", lambda: 2000)
+
+    obey(Advice(typed, "on a machine with more memory", mend=more))

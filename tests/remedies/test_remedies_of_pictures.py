@@ -78,6 +78,22 @@ def zipped(cut: int = 0, into: str = "d.zip") -> None:
     Path(into).write_bytes(content.getvalue()[: len(content.getvalue()) - cut])
 
 
+def packed_twice() -> None:
+    """Write a zip in which one file was packed a second time."""
+    zipped()
+    with (
+        zipfile.ZipFile("d.zip", "a") as archive,
+        pytest.warns(UserWarning, match="Duplicate name"),
+    ):
+        archive.writestr("rose/3.png", archive.read("rose/3.png"))
+
+
+def unpack() -> None:
+    """Do what `unzip -d d d.zip` does."""
+    with zipfile.ZipFile("d.zip") as archive:
+        archive.extractall("d")
+
+
 def both(*steps: Callable[[], object]) -> Callable[[], None]:
     return lambda: [step() for step in steps] and None
 
@@ -239,6 +255,10 @@ CASES = {
     "a zip cut short": Case(
         lambda: zipped(30), "Copy or download it again", zipped, words="data.dir=d.zip",
         instead="data.dir=d.zip",
+    ),
+    "a file twice in a zip": Case(
+        packed_twice, "Unpack the zip, and name the folder", unpack, words="data.dir=d.zip",
+        instead="data.dir=d",
     ),
     "copies in two splits": Case(
         lambda: (folders("train/a", "train/b", "valid/a", "valid/b"),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import torch
 from practice.blobs.setup import BlobsTask
-from practice.pictures.drawn import draw_set
+from practice.pictures.drawn import draw, draw_set
 from safetensors.torch import save_file
 from torch import nn
 
@@ -232,3 +232,39 @@ def test_an_onnx_file_in_the_place_of_a_folder(tmp_path, monkeypatch):
     with pytest.raises(NotWritten, match="choose another path"):
         save_onnx(Net(), pictures, tmp_path / "file" / "model.onnx", {})
     save_onnx(Net(), pictures, tmp_path / "folder" / "model.onnx", {})
+
+
+def patients() -> None:
+    """Write patients with two photographs each."""
+    Path("data").mkdir()
+    rows = ["patient_id,left_file,right_file,text,label"]
+    for number in range(12):
+        for side in ("left", "right"):
+            draw(number % 3, number).save(Path("data", f"{number}{side}.png"))
+        rows.append(f"p{number},{number}left.png,{number}right.png,an eye,{'ab'[number % 2]}")
+    Path("data/index.csv").write_text("\n".join(rows) + "\n")
+
+
+TOO_FAST = {
+    # A single step with such a rate, so that nothing but the validation can see it.
+    "flowers": "data.dir=data data.image_size=16 model=small training.batch_size=64",
+    "pairs": "training.batch_size=4096",
+    "retina": "data.dir=data data.image_size=32 model.embed_dim=16 model.text_width=16 "
+    "training.batch_size=64",
+}
+
+
+@pytest.mark.parametrize("recipe", TOO_FAST)
+def test_predictions_that_a_rate_makes_infinite(recipe, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    if recipe == "flowers":
+        draw_set(Path("data"), (10, 9, 8))
+    if recipe == "retina":
+        patients()
+    typed = f"train {recipe} {TOO_FAST[recipe]} training.epochs=1 executor.type=inline"
+    follow(
+        Case(
+            f"{typed} optim.lr=1e30 --name fast", "Lower the learning rate",
+            f"{typed} optim.lr=1e-3 --name slow",
+        )
+    )  # fmt: skip

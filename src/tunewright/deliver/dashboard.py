@@ -45,7 +45,8 @@ def dashboard(
         raise UsageError(
             f"{journal} is a journal file",
             expected="a database",
-            remedy=f"optuna-dashboard {shlex.quote(str(journal))} shows it.",
+            remedy=f"tunewright report {shlex.quote(str(journal))} writes its charts; "
+            f"optuna-dashboard {shlex.quote(str(journal))}, from tunewright[dashboard], shows it.",
         )
     try:
         package = importlib.import_module("optuna_dashboard")

@@ -50,6 +50,16 @@ def copy_head() -> None:
     Path("copy.log").write_text("".join(lines[:-4]))
 
 
+def hide_configurations() -> None:
+    for file in Path("runs/study/trials").glob("*/config.yaml"):
+        file.rename(file.with_name("hidden.yaml"))
+
+
+def restore_configurations() -> None:
+    for file in Path("runs/study/trials").glob("*/hidden.yaml"):
+        file.rename(file.with_name("config.yaml"))
+
+
 def fail() -> None:
     """Run a study whose trials all fail."""
     with pytest.raises(RunError):
@@ -131,6 +141,14 @@ CASES = {
     "too few curves to audit": Case(
         "audit few --curves", "run more trials", "",
         mend=lambda: run("tune", "--resume", "runs/few", "--trials", "13"),
+    ),
+    "trials without their configurations": Case(
+        "audit study training.epochs=6", "Restore them", "", hide_configurations,
+        restore_configurations,
+    ),
+    "trials without their configurations, their epochs": Case(
+        "audit study training.epochs=6", "tunewright audit runs/study --curves",
+        "audit runs/study --curves", hide_configurations,
     ),
     "words where nothing is trained": Case(
         "audit study training.epochs=6 --curves", "leave out --curves",
@@ -317,3 +335,26 @@ def test_a_stopped_audit_goes_on(sandbox, tmp_path, monkeypatch):
     with pytest.raises(TunewrightError, match="Run the same command again to resume"):
         tunewright.audit("study", "training.epochs=6", watch=Stop())
     assert len(tunewright.audit("study", "training.epochs=6").rows) == 12
+
+
+@pytest.mark.parametrize(("said", "more"), [
+    ("Run the same command again to resume", ()),
+    ("study.replicate=0 goes without them", ("study.replicate=0",)),
+])  # fmt: skip
+def test_stopped_replicates_go_on_or_are_left_out(said, more, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    stopped = []
+
+    def seeded(params: dict[str, float], _report: object, seed: int) -> float:
+        if seed != 42 and not stopped:
+            stopped.append(seed)
+            raise KeyboardInterrupt
+        return params["x"] + seed / 1e6
+
+    words = ("study.sampler.type=random", "study.replicate=0.5")
+    with pytest.raises(TunewrightError) as refused:
+        tune(seeded, "seeded", *words)
+    assert said in refused.value.remedy
+    tuned = tune(seeded, "seeded", *words, *more)
+    assert (tuned.replication is None) == bool(more)
+    assert len(tuned.record.own) == 12

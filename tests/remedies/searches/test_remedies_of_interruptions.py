@@ -110,6 +110,10 @@ CASES = {
         "report run", "Move away what is in its place", "",
         lambda: Path("runs/run/report.html").mkdir(), Path("runs/run/report.html").rmdir,
     ),
+    "a configuration in another encoding": Case(
+        "report run", "Save it again with this encoding", "",
+        lambda: save_configuration("latin-1"), lambda: save_configuration("utf-8"),
+    ),
     "a tracker that fails": Case(
         "replay run --to notebook file=notes/copy.json", "Run the same command again", "",
         mend=lambda: Path("runs/run/notes").mkdir(),
@@ -119,6 +123,14 @@ CASES = {
         "tunewright analyze", "analyze new",
     ),
 }  # fmt: skip
+
+
+def save_configuration(encoding: str) -> None:
+    """Save the configuration of the run with a comment that is not ASCII."""
+    lines = Path("runs/run/config.yaml").read_bytes().splitlines(keepends=True)
+    comment = "# le réseau\n".encode(encoding)
+    kept = [line for line in lines if not line.startswith(b"# le ")]
+    Path("runs/run/config.yaml").write_bytes(b"".join([comment, *kept]))
 
 
 def turn_into_folder(name: str) -> None:

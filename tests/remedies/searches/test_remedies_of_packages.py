@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from pathlib import Path
 
+import optuna
 import pytest
 
 from before_training import no_training  # noqa: F401
@@ -154,6 +155,20 @@ def test_the_dashboard_is_installed_and_finds_a_port(install, tmp_path, monkeypa
         with pytest.raises(UsageError, match=r"--host 127\.0\.0\.1"):
             served(host=host, port=0)
     assert served(host="127.0.0.1", port=0)
+
+
+def test_a_journal_is_shown_without_the_dashboard(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    backend = optuna.storages.journal.JournalFileBackend("study.log")
+    storage = optuna.storages.JournalStorage(backend)
+    study = optuna.create_study(storage=storage, study_name="theirs")
+    study.optimize(lambda trial: trial.suggest_float("x", 0, 1), n_trials=6)
+    with pytest.raises(UsageError) as refused:
+        dashboard("study.log")
+    file = tmp_path / "study.log"
+    assert f"tunewright report {file} writes its charts" in refused.value.remedy
+    assert f"optuna-dashboard {file}" in refused.value.remedy
+    run("report", str(file))
 
 
 def test_a_name_that_two_packages_offer(install):

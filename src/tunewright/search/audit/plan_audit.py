@@ -101,9 +101,10 @@ def plan_audit(
         audited.append(AuditedConfiguration(trial, composed, free_folder(wanted, composed.tree)))
     if not audited:
         raise StudyError(
-            f"no configuration of {record.name!r} can be read",
-            expected="the folders of its trials",
-            remedy=notes[0],
+            f"no configuration of {record.name!r} can be read, so {notes[0]}",
+            expected="the folders of its trials, with the config.yaml of each",
+            remedy="Restore them, or compare the epochs of the trials themselves: "
+            f"tunewright audit {shlex.quote(str(folder.path))} --curves.",
         )
     values = _level_values(view, recipe, audited[0])
     if not values:
