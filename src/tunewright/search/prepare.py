@@ -21,6 +21,7 @@ from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import COSTS, Goal
 from tunewright.runs.sqlite_url import is_text, sqlite_url
 from tunewright.search.curves.requirements import refuse_second_pruner, why_not_curves
+from tunewright.search.loop.lease import FolderLock
 from tunewright.search.stage_lengths import (
     STAGES,
     long_warmup_notices,
@@ -58,6 +59,7 @@ class PreparedStudy:
     composed: the whole configuration, as the study was begun with it. known: the stored settings of
     the study, None for a new one. changed: the differences in its space since. earlier_trainings:
     how many whole trainings earlier stages were worth, of which replicates may take a share too.
+    lock: the lease on its folder, once it has begun.
     """
 
     name: str
@@ -74,6 +76,7 @@ class PreparedStudy:
     known: Settings | None = None
     changed: tuple[str, ...] = ()
     earlier_trainings: float = 0.0
+    lock: FolderLock | None = None
 
 
 def prepare(

@@ -6,7 +6,8 @@ from tunewright.analysis.audit.agreement import FEWEST
 from tunewright.analysis.audit.judge import FidelityAudit, judge_audit, judge_curves
 from tunewright.analysis.audit.levels import AuditedRun, FidelityLevel
 from tunewright.config.compose import Composition
-from tunewright.errors import StudyError
+from tunewright.errors import LeaseLost, StudyError
+from tunewright.executors.executor import let_go
 from tunewright.executors.factory import make_executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.resources import share
@@ -61,7 +62,7 @@ def audit_study(
     for notice in [*plan.notes, *check_single_run(recipe, first.config)]:
         watch.notice(notice)
     watch.notice(describe_plan(plan))
-    lock = FolderLock(audit_folder(folder))
+    lock = FolderLock(audit_folder(folder), watch.notice)
     try:
         runs = _begin(recipe, folder, audited)
 
@@ -76,6 +77,7 @@ def audit_study(
             watch,
             store,
         )
+        loop.guard = lock.verify
         _train(recipe, first, loop, jobs, folder)
         store()
         return judge_audit(record, read_audit(folder).levels)
@@ -154,6 +156,9 @@ def _train(
             ending = loop.run(executor, stop)
     except KeyboardInterrupt:
         ending = "interrupted"
+    except LeaseLost:
+        let_go(executor)
+        raise
     finally:
         executor.close()
     if ending != "finished":

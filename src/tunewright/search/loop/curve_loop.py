@@ -9,6 +9,7 @@ from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn,
 from tunewright.search.curves.rungs import assumed_pauses
 from tunewright.search.loop.lease import Lease
 from tunewright.search.loop.paused_states import PausedStates
+from tunewright.search.loop.run_loop import Live
 from tunewright.search.loop.study_loop import StudyLoop
 from tunewright.search.loop.trial_runs import Search, TrialRun
 from tunewright.search.study.study import Study
@@ -84,6 +85,13 @@ class CurveLoop(StudyLoop):
         target = self._target(run.number)
         if run.first and target < self.search.last_step:
             run.folder.write_request(EndRequest("pause", attempt, after=target))
+
+    def on_adopt(self, live: Live[TrialRun]) -> None:
+        """Take the rung of a trial that still runs from the request to it."""
+        if live.run.first:
+            request = live.run.folder.read_request(live.attempt)
+            after = request.after if request is not None and request.kind == "pause" else 0
+            self._targets[live.run.number] = after or self.search.last_step
 
     def parks(self, run: TrialRun) -> bool:
         """Return whether a paused run has reached its rung."""
