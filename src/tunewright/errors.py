@@ -72,6 +72,14 @@ class StorageLost(StudyError):
     """The storage of a study failed while the study ran; nothing is lost; exit code 1."""
 
 
+class LeaseHeld(StudyError):
+    """A folder or a study is in use by another process; exit code 2."""
+
+
+class LeaseLost(StudyError):
+    """Another coordinator took over while this one was silent; exit code 1."""
+
+
 class RunError(TunewrightError):
     """A training cannot continue; its trial fails with this reason, the study continues."""
 

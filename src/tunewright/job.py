@@ -64,6 +64,8 @@ def run(
             seconds = time.perf_counter() - started
             outcome = Outcome("failed", attempt, cause_of(error), reason_of(error), seconds=seconds)
             outcome = _with_memory(outcome, reporter)
+        if folder.attempt > attempt:  # another coordinator has begun the run again
+            return outcome
         folder.write_outcome(outcome)
         with _log(folder, redirect):
             reporter.tracking.finish(outcome)  # may fail: the outcome is on disk already

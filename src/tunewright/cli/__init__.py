@@ -54,7 +54,7 @@ def main() -> None:
 def _code_of_a_command() -> int | str | None:
     from tunewright.cli.application import app
     from tunewright.cli.options import Passing
-    from tunewright.errors import NotWritten, RunError, StorageLost, TunewrightError
+    from tunewright.errors import LeaseLost, NotWritten, RunError, StorageLost, TunewrightError
 
     try:
         app()
@@ -75,7 +75,7 @@ def _code_of_a_command() -> int | str | None:
             print(f"tunewright: {error}", file=sys.stderr)
         if isinstance(error, Interrupted):
             return 130
-        return 1 if isinstance(error, RunError | StorageLost | NotWritten) else 2
+        return 1 if isinstance(error, RunError | StorageLost | LeaseLost | NotWritten) else 2
     return 0
 
 

@@ -108,3 +108,12 @@ class Executor(Protocol):
     def close(self) -> None:
         """End all workers; attempts that are still running end without an outcome."""
         ...
+
+
+def let_go(executor: Executor) -> None:
+    """Leave the attempts of an executor to the coordinator that has taken over.
+
+    An executor whose attempts can be adopted has a method `leave` for it, after which `close` ends
+    none of them; of the others the workers end, as with `close`.
+    """
+    getattr(executor, "leave", executor.close)()

@@ -4,7 +4,6 @@ If each trial chose for itself, trials in two precisions would be compared, and 
 trained in a third.
 """
 
-import fcntl
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from pathlib import Path
 
 from tunewright.runs.atomic import read_json, write_json
 from tunewright.runs.folder import RunFolder
+from tunewright.runs.lease.lease import ContentLease
 
-NAME, LOCK = "chosen.json", "chosen.lock"
+NAME, TURN = "chosen.json", "choosing"
 DEPTH = 3
 """Largest depth of a run below its study: a seed's run of a trial."""
 
@@ -56,8 +56,8 @@ def share_choice(run: RunFolder) -> Iterator[SharedChoice | None]:
     if place is None or known is None or known.values:
         yield known
         return
-    with (place / LOCK).open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    turn = ContentLease(place / TURN, f"the choice of {place}", waits=True)
+    try:
         known = read_shared_choice(place)
         assert known is not None
         before = dict(known.values)
@@ -66,3 +66,5 @@ def share_choice(run: RunFolder) -> Iterator[SharedChoice | None]:
             write_json(
                 place / NAME, {"epochs": known.epochs, "values": known.values, "why": known.why}
             )
+    finally:
+        turn.release()

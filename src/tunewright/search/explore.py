@@ -9,7 +9,8 @@ from tunewright.analysis.winner.replication import Replication
 from tunewright.config.compose import Composition
 from tunewright.config.study_schema import CurvesConfig
 from tunewright.config.tree import Tree
-from tunewright.executors.executor import Executor
+from tunewright.errors import LeaseLost
+from tunewright.executors.executor import Executor, let_go
 from tunewright.executors.factory import make_executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.resources import Share
@@ -108,7 +109,7 @@ def explore(
     lease: Lease | None = None
     executor: Executor | None = None
     try:
-        lease = Lease(study)
+        lease = Lease(study, prepared.lock)
         _write_study_files(prepared, composed, study.sources())
         if recipe.uses_trainer:
             begin_sharing(prepared.folder.path, _epochs(recipe, composed, prepared))
@@ -159,6 +160,10 @@ def explore(
             record, found = with_winner(record, found)
             _write_results(recipe, prepared, record, found)
         return SearchResult(record, ending, found, loop.space_is_exhausted)
+    except LeaseLost:
+        if executor is not None:
+            let_go(executor)
+        raise
     finally:
         if executor is not None:
             executor.close()

@@ -1,11 +1,14 @@
 """The last stage: train one configuration in full."""
 
 import itertools
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from tunewright.config.schema import RunConfig
 from tunewright.config.tree import Tree
+from tunewright.errors import LeaseLost
+from tunewright.executors.executor import let_go
 from tunewright.executors.factory import make_executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.resources import Share, threads_each
@@ -33,7 +36,8 @@ class FullTraining:
     """One configuration that is trained in full, with one seed or several.
 
     folder: of its run; several seeds have folders below it. metric: the one that is its score.
-    usual: the share of the epochs that trainings of this kind took, as far as known.
+    usual: the share of the epochs that trainings of this kind took, as far as known. guard: raises
+    LeaseLost when another coordinator has taken over.
     """
 
     folder: RunFolder
@@ -41,6 +45,7 @@ class FullTraining:
     recipe: Recipe
     metric: str
     usual: float | None = None
+    guard: Callable[[], None] = lambda: None
 
 
 def train_winner(
@@ -75,6 +80,8 @@ def train_winner(
         steps = [max(trial.curve, default=0) for trial in record.own if trial.state == "done"]
         usual = usual_share(steps, prepared.config.training.epochs)
     training = FullTraining(folder, tree, recipe, prepared.settings.metric, usual)
+    if prepared.lock is not None:
+        training = replace(training, guard=prepared.lock.verify)
     return train_in_full(training, composed.config, machine, watch, until)
 
 
@@ -113,6 +120,7 @@ def train_in_full(
         training.usual,
     )
     loop = TrainingLoop(todo, length, config.executor, watch, until)
+    loop.guard = training.guard
     executor = make_executor(recipe, config, one, loop.poll)
     try:
         with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
@@ -122,6 +130,9 @@ def train_in_full(
             "stopped at once: the last checkpoint is the latest saved state",
             remedy="Run the same command again to resume.",
         ) from None
+    except LeaseLost:
+        let_go(executor)
+        raise
     finally:
         executor.close()
     if ending != "finished" and not all(map(is_done, folders)):

@@ -25,6 +25,7 @@ from tunewright.search.curves.requirements import (
     refuse_second_pruner,
     why_not_curves,
 )
+from tunewright.search.loop.lease import FolderLock
 from tunewright.search.stage_lengths import (
     STAGES,
     long_warmup_notices,
@@ -62,6 +63,7 @@ class PreparedStudy:
     composed: the whole configuration, as the study was begun with it. known: the stored settings of
     the study, None for a new one. changed: the differences in its space since. earlier_trainings:
     how many whole trainings earlier stages were worth, of which replicates may take a share too.
+    lock: the lease on its folder, once it has begun.
     """
 
     name: str
@@ -78,6 +80,7 @@ class PreparedStudy:
     known: Settings | None = None
     changed: tuple[str, ...] = ()
     earlier_trainings: float = 0.0
+    lock: FolderLock | None = None
 
 
 def prepare(

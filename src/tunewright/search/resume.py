@@ -149,7 +149,7 @@ def resume(
     for notice in [*composed.notices, *check_single_run(recipe, composed.config)]:
         watch.notice(notice)
     study = StudyFolder(folder.path.parent)
-    lock = FolderLock(study.path if study.settings.exists() else folder.path)
+    lock = FolderLock(study.path if study.settings.exists() else folder.path, watch.notice)
     try:
         places = [folder.by_seed(seed) for seed in before.get("seeds") or []] or [folder]
         if longer:
@@ -170,7 +170,7 @@ def resume(
             watch.notice(f"{folder.path} is complete: nothing is left to train")
         metric = recipe.goals(composed.config)[0].metric
         return train_in_full(
-            FullTraining(folder, before, recipe, metric),
+            FullTraining(folder, before, recipe, metric, guard=lock.verify),
             composed.config,
             share(composed.config.executor, composed.config.study.jobs),
             watch,

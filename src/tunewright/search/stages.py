@@ -5,7 +5,7 @@ import shlex
 import time
 from collections.abc import Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -188,9 +188,11 @@ def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> 
     for notice in prepared.notices:
         watch.notice(notice)
     sweep()
-    lock = FolderLock(prepared.folder.path)
+    lock = FolderLock(prepared.folder.path, watch.notice)
+    prepared = replace(prepared, lock=lock)
     try:
-        refuse_if_alive(prepared.name, stored_lease(prepared.url, prepared.name))
+        stored = partial(stored_lease, prepared.url, prepared.name)
+        refuse_if_alive(prepared.name, stored, lock, watch.notice)
         if prepared.changed:
             rebase(recipe, prepared, watch)
         elif search.sources:
@@ -278,10 +280,10 @@ def train(
         refuse_leading_out(name, runs)
     sweep()
     folder = free_folder(runs / (name or f"train-{recipe.name}"), composed.tree)
-    lock = FolderLock(folder.path)
+    lock = FolderLock(folder.path, watch.notice)
     try:
         return train_in_full(
-            FullTraining(folder, composed.tree, recipe, metric),
+            FullTraining(folder, composed.tree, recipe, metric, guard=lock.verify),
             composed.config,
             share(composed.config.executor, composed.config.study.jobs),
             watch,

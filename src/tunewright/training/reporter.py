@@ -93,13 +93,18 @@ class Reporter:
         self._writer.notice(text)
 
     def request(self) -> EndRequest | None:
-        """Return the request to this attempt, if any; reads the disk at most every 50 ms."""
+        """Return the request to this attempt, if any; reads the disk at most every 50 ms.
+
+        An attempt ends without a request when the run was begun again elsewhere.
+        """
         now = time.monotonic()
         if now - self._polled < POLL_SECONDS:
             return None
         self._polled = now
         if self._on_poll is not None:
             self._on_poll()
+        if self.folder.attempt > self.attempt:  # another coordinator has begun the run again
+            return EndRequest("cancel", self.attempt)
         request = self.folder.read_request(self.attempt)
         return None if request is None or request.after > self._step else request
 

@@ -124,12 +124,12 @@ CASES = {
     "a lock that cannot be made": Case(
         f"{TUNE} --name new", "another place with --runs-dir",
         f"{TUNE} --name new --runs-dir there",
-        lambda: Path("runs/new/lock").mkdir(parents=True),
+        lambda: (Path("runs/new").mkdir(), Path("runs/new/lease").touch()),
     ),
     "a lock that cannot be written": Case(
         f"{TUNE} --name new", "the same command then resumes", "",
-        lambda: (Path("runs/new").mkdir(), Path("runs/new/lock").symlink_to("/dev/full")),
-        Path("runs/new/lock").unlink,
+        lambda: (Path("runs/new").mkdir(), Path("runs/new/lease").symlink_to("/proc/self/fd")),
+        Path("runs/new/lease").unlink,
     ),
     "a database behind a link to itself": Case(
         f"{TUNE} --name new --storage sqlite:///loop/study.db", "Name another place",

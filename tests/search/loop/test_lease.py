@@ -1,9 +1,9 @@
-"""One coordinator a study: the lock of the folder, and the lease in the storage."""
+"""One coordinator a study: the lease on the folder, and the lease in the storage."""
 
 import os
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,8 @@ import psutil
 import pytest
 from practice.quadratic.studies import tuned
 
-from tunewright.errors import StudyError
+from tunewright.errors import LeaseLost, StudyError
+from tunewright.runs.lease import lease as folder_leases
 from tunewright.search.loop import lease as lock
 from tunewright.search.loop.lease import FolderLock, Lease, refuse_if_alive
 from tunewright.search.storage.database import Settings, stored_settings
@@ -21,7 +22,7 @@ from tunewright.spaces.space import Parameter, Space
 
 
 def sign(pid: int, **changes: Any) -> dict[str, Any]:
-    """The lease that a process of this machine would leave."""
+    """The lease that a process of this machine would leave, in an older version."""
     started = psutil.Process(pid).create_time()
     return {
         "host": socket.gethostname(),
@@ -40,6 +41,12 @@ def study(tmp_path: Path) -> Iterator[Study]:
     made.close()
 
 
+@pytest.fixture
+def _short(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(folder_leases, "LEASE_SECONDS", 0.3)
+    monkeypatch.setattr(folder_leases, "LOOK_SECONDS", 0.02)
+
+
 def test_a_folder_is_held_by_one_and_free_after_it(tmp_path: Path) -> None:
     held = FolderLock(tmp_path / "study")
     with pytest.raises(StudyError, match=f"in use by process {os.getpid()} on"):
@@ -54,18 +61,49 @@ def test_a_folder_that_cannot_be_made_is_an_error_with_the_remedy(tmp_path: Path
         FolderLock(tmp_path / "file/study")
 
 
-def test_who_counts_as_alive() -> None:
+def test_who_counts_as_alive_on_this_host() -> None:
     parent = sign(os.getppid())
     with pytest.raises(StudyError, match=r"in use by process \d+ on .*another --name"):
-        refuse_if_alive("study", parent)
-    refuse_if_alive("study", {})
-    refuse_if_alive("study", sign(os.getpid()))  # ourselves
-    refuse_if_alive("study", {**parent, "started": parent["started"] - 100})  # its number, reused
-    refuse_if_alive("study", {**parent, "pid": 2**22 + 1})  # no such process
-    with pytest.raises(StudyError):
-        refuse_if_alive("study", {**parent, "host": "elsewhere"})
-    silent = time.time() - lock.LEASE_SECONDS - 1
-    refuse_if_alive("study", {**parent, "host": "elsewhere", "beat": silent})
+        refuse_if_alive("study", lambda: parent)
+    for lease in (
+        {},
+        sign(os.getpid()),  # ourselves
+        {**parent, "started": parent["started"] - 100},  # its number, reused
+        {**parent, "pid": 2**22 + 1},  # no such process
+    ):
+        refuse_if_alive("study", lambda lease=lease: lease)  # type: ignore[misc]
+
+
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("skew", [0.0, -600.0, 600.0])
+def test_on_another_host_a_lease_that_changes_is_alive_whatever_its_clock_says(skew: float) -> None:
+    beats = iter(range(1000))
+
+    def read() -> Mapping[str, Any]:
+        return sign(os.getppid(), host="elsewhere", beat=time.time() + skew + next(beats))
+
+    with pytest.raises(StudyError, match=r"in use by process \d+ on elsewhere"):
+        refuse_if_alive("study", read)
+
+
+@pytest.mark.usefixtures("_short")
+@pytest.mark.parametrize("skew", [0.0, -600.0, 600.0])
+def test_on_another_host_a_lease_that_stays_the_same_ends(skew: float) -> None:
+    silent, told = sign(os.getppid(), host="elsewhere", beat=time.time() + skew), []
+    refuse_if_alive("study", lambda: silent, notice=told.append)
+    assert len(told) == 1
+    assert "taking over in" in told[0]
+
+
+@pytest.mark.usefixtures("_short")
+def test_a_silent_coordinator_is_waited_for_once(tmp_path: Path, study: Study) -> None:
+    """The folder was watched: its holder's lease in the storage needs no watching again."""
+    study.set_lease(sign(os.getppid(), host="elsewhere"))
+    held, told = FolderLock(tmp_path), []
+    refuse_if_alive("study", study.lease, held, told.append)
+    Lease(study, held).release()
+    assert len(told) == 1
+    held.release()
 
 
 def test_a_lease_is_renewed_when_it_is_time_and_released_at_the_end(
@@ -78,7 +116,8 @@ def test_a_lease_is_renewed_when_it_is_time_and_released_at_the_end(
     assert study.lease() == first, "too early"
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.0)
     lease.renew()
-    assert study.lease()["beat"] > first["beat"]
+    assert study.lease()["count"] == first["count"] + 1
+    assert study.lease()["beat"] > first["beat"], "older versions compare it with their clock"
     lease.release()
     assert study.lease() == {}
 
@@ -90,7 +129,7 @@ def test_of_two_that_began_at_the_same_moment_one_gives_way(
     other = sign(os.getppid())
     study.set_lease(other)  # it had looked before we wrote
     monkeypatch.setattr(lock, "BEAT_SECONDS", 0.0)
-    with pytest.raises(StudyError, match=f"in use by process {os.getppid()}"):
+    with pytest.raises(LeaseLost, match=f"in use by process {os.getppid()}"):
         lease.renew()
     lease.release()
     assert study.lease() == other, "the lease of the other stays"

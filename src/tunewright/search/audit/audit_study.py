@@ -7,7 +7,8 @@ from tunewright.analysis.audit.judge import FidelityAudit, judge_audit, judge_cu
 from tunewright.analysis.audit.left_behind import describe_left
 from tunewright.analysis.audit.levels import AuditedRun, FidelityLevel
 from tunewright.config.compose import Composition
-from tunewright.errors import StudyError
+from tunewright.errors import LeaseLost, StudyError
+from tunewright.executors.executor import let_go
 from tunewright.executors.factory import make_executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.resources import share
@@ -62,7 +63,7 @@ def audit_study(
     for notice in [*plan.notes, *check_single_run(recipe, first.config)]:
         watch.notice(notice)
     watch.notice(describe_plan(plan))
-    lock = FolderLock(audit_folder(folder))
+    lock = FolderLock(audit_folder(folder), watch.notice)
     try:
         runs = _begin(recipe, folder, audited)
 
@@ -77,6 +78,7 @@ def audit_study(
             watch,
             store,
         )
+        loop.guard = lock.verify
         _train(recipe, first, loop, jobs, folder)
         store()
         return judge_audit(record, read_audit(folder).levels)
@@ -157,6 +159,9 @@ def _train(
             ending = loop.run(executor, stop)
     except KeyboardInterrupt:
         ending = "interrupted"
+    except LeaseLost:
+        let_go(executor)
+        raise
     finally:
         executor.close()
     if ending != "finished":

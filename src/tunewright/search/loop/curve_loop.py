@@ -115,6 +115,13 @@ class CurveLoop(StudyLoop):
             self._end_span(run)
         super().on_end(run, outcome)
 
+    def on_adopt(self, live: Live[TrialRun]) -> None:
+        """Take the rung of a trial that still runs from the request to it."""
+        if live.run.first:
+            request = live.run.folder.read_request(live.attempt)
+            after = request.after if request is not None and request.kind == "pause" else 0
+            self._targets[live.run.number] = after or self.search.last_step
+
     def parks(self, run: TrialRun) -> bool:
         """Return whether a paused run has reached its rung."""
         step = max(self.study.curves[run.number], default=0)

@@ -14,7 +14,7 @@ from typing import Any, Generic, Literal, TypeVar
 
 from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import NotWritten, StorageLost
-from tunewright.executors.executor import Executor, Handle
+from tunewright.executors.executor import Executor, Handle, Resources
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import ProgressTail
 from tunewright.runs.record import EndRequest, Outcome, Progress
@@ -63,7 +63,8 @@ class RunLoop(ABC, Generic[RunT]):
     run_seconds: time limit of an attempt.
 
     waiting: runs that start before any that `next_run` returns, such as those to be resumed.
-    stopping: whether the runs were asked to pause because the loop ends.
+    stopping: whether the runs were asked to pause because the loop ends. guard: called before
+    anything is written; raises LeaseLost when another coordinator has taken over.
     """
 
     executor: Executor
@@ -76,7 +77,9 @@ class RunLoop(ABC, Generic[RunT]):
         self.waiting: list[RunT] = []
         self.live: list[Live[RunT]] = []
         self.stopping = False
+        self.guard: Callable[[], None] = lambda: None
         self._stop = StopFlag()
+        self._seen: set[RunFolder] = set()
         self._deaths: Counter[RunFolder] = Counter()
         self._notified: set[str] = set()
         self._refused: set[RunFolder] = set()
@@ -103,14 +106,14 @@ class RunLoop(ABC, Generic[RunT]):
     def on_begin(self) -> None:
         """Do what comes before the first turn of the loop; nothing by default."""
 
-    def on_turn(self) -> None:
-        """Do what is due at each turn of the loop; nothing by default."""
-
     def on_attempt(self, run: RunT, attempt: int) -> None:
         """Write what an attempt finds in its folder when it begins; nothing by default."""
 
     def on_start(self, live: Live[RunT]) -> None:
         """Receive the start of a run; ignored by default."""
+
+    def on_adopt(self, live: Live[RunT]) -> None:
+        """Receive a run that another coordinator started, before `on_start`; ignored by default."""
 
     def on_read(self, live: Live[RunT]) -> None:
         """Do what is due when the reports of a run have been read; nothing by default."""
@@ -165,6 +168,7 @@ class RunLoop(ABC, Generic[RunT]):
         An executor that runs in this process calls it at each report, and as often as a run looks
         for a request.
         """
+        self.guard()
         for live in list(self.live):
             self._read(live)
             if live.deadline is not None and time.monotonic() > live.deadline:
@@ -194,9 +198,14 @@ class RunLoop(ABC, Generic[RunT]):
                 folder.write_request(EndRequest("pause", live.attempt))
 
     def _run(self) -> Ending:
+        self.guard()
+        self.waiting = [run for run in self.waiting if not self._adopt(run)]
+        if self.live:
+            names = ", ".join(live.run.name for live in self.live)
+            self.watch.notice(f"{names} still running: taken over, not started again")
         self.on_begin()
         while True:
-            self.on_turn()
+            self.guard()
             if (signalled := self._stop.signalled) or self.should_pause():
                 self._pause(signalled=signalled)
                 return "interrupted" if signalled else "timed out"
@@ -217,26 +226,54 @@ class RunLoop(ABC, Generic[RunT]):
 
     def _start(self, run: RunT) -> bool:
         """Start a run on the executor, unless it refuses it now."""
-        resources = replace(
-            self.memory.resources_for(run.folder, run.values),
-            cpus=self.limits.threads,
-            walltime_seconds=self._run_seconds,
-        )
+        if self._adopt(run):
+            return True
+        resources = self._resources(run)
         if (refusal := self.executor.refusal(resources)) is not None:
             if run.folder not in self._refused:
                 self._refused.add(run.folder)
                 self.watch.notice(f"{run.name} waits: {refusal}")
             return False
+        self.guard()
         self.prepare(run)
         attempt = run.folder.begin_attempt()
         self.on_attempt(run, attempt)
         [handle] = self.executor.start([run.folder], resources)
+        self.on_start(self._follow(run, handle, attempt))
+        return True
+
+    def _adopt(self, run: RunT) -> bool:
+        """Go on with an attempt of an earlier coordinator if its worker lives; return whether so.
+
+        It keeps its number. The time limit of an attempt counts from now.
+        """
+        if run.folder in self._seen:
+            return False
+        self._seen.add(run.folder)
+        attempt = run.folder.attempt
+        if not attempt or run.folder.read_outcome() is not None:
+            return False
+        if (handle := self.executor.adopt(run.folder, self._resources(run))) is None:
+            return False
+        live = self._follow(run, handle, attempt)
+        self.on_adopt(live)
+        self.on_start(live)
+        return True
+
+    def _follow(self, run: RunT, handle: Handle, attempt: int) -> Live[RunT]:
+        """Read the reports of an attempt from now on."""
         deadline = None if self._run_seconds is None else time.monotonic() + self._run_seconds
         tail = ProgressTail(run.folder.progress, attempt)
         live = Live(run, handle, tail, attempt, deadline)
         self.live.append(live)
-        self.on_start(live)
-        return True
+        return live
+
+    def _resources(self, run: RunT) -> Resources:
+        return replace(
+            self.memory.resources_for(run.folder, run.values),
+            cpus=self.limits.threads,
+            walltime_seconds=self._run_seconds,
+        )
 
     def _read(self, live: Live[RunT]) -> None:
         for progress in live.tail.poll():
@@ -249,6 +286,7 @@ class RunLoop(ABC, Generic[RunT]):
         self.on_read(live)
 
     def _on_worker_exit(self, live: Live[RunT]) -> None:
+        self.guard()
         self.live.remove(live)
         run = live.run
         if live.cancelled:

@@ -32,7 +32,7 @@ class StudyLoop(RunLoop[TrialRun]):
 
     def __init__(self, study: Study, search: Search, watch: StudyCallback, lease: Lease) -> None:
         super().__init__(search.executor, watch, search.executor.trial_timeout)
-        self.study, self.search, self._lease = study, search, lease
+        self.study, self.search, self.guard = study, search, lease.renew
         self._total, self._no_point_left = study.reachable(search.total), False
         if self._total < search.total:
             again = f", and {study.holes} that failed again" if study.holes else ""
@@ -129,10 +129,6 @@ class StudyLoop(RunLoop[TrialRun]):
         if begun := [run for run in started if not self.parks(run)]:
             numbers = ", ".join(dict.fromkeys(str(run.number) for run in begun))
             self.watch.notice(f"resuming trial {numbers} from the last checkpoint")
-
-    def on_turn(self) -> None:
-        """Renew the lease; raise StudyError when another coordinator took over."""
-        self._lease.renew()
 
     def should_pause(self) -> bool:
         """Return whether the time for the search is up."""

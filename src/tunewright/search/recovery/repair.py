@@ -3,6 +3,7 @@
 import contextlib
 import json
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def repair(
             rebuilt = broken(file) or unreadable(url, name) or lost_rows(url, name, folder)
         known = None
         if not rebuilt:
-            refuse_if_alive(name, stored_lease(url, name))
+            refuse_if_alive(name, partial(stored_lease, url, name), lock)
             known = stored_settings(url, name)
         settings = known or settings_of(folder, stored)
         if file is not None and rebuilt:

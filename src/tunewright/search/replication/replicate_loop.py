@@ -57,7 +57,7 @@ class ReplicateLoop(RunLoop[ReplicateRun]):
         self, field: RaceField, plan: ReplicatePlan, watch: StudyCallback, lease: Lease
     ) -> None:
         super().__init__(plan.executor, watch, plan.executor.trial_timeout)
-        self.field, self._plan, self._lease = field, plan, lease
+        self.field, self._plan, self.guard = field, plan, lease.renew
         self._seconds: list[float] = []
         self._begun: set[tuple[int, int]] = set()
         self._ended: dict[tuple[int, int], Outcome] = {}
@@ -117,10 +117,6 @@ class ReplicateLoop(RunLoop[ReplicateRun]):
         ]
         if begun:
             self.watch.notice(f"resuming the replicate of {'; '.join(begun)}")
-
-    def on_turn(self) -> None:
-        """Renew the lease; raise StudyError when another coordinator took over."""
-        self._lease.renew()
 
     def should_pause(self) -> bool:
         """Return whether the share of the time is used up."""

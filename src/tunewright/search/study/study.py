@@ -70,7 +70,8 @@ class Study:
     """One search. Only the coordinator that holds it writes to its storage.
 
     outage_seconds: how long to wait for a database server that is unavailable. on_notice: called
-    while waiting.
+    while waiting. guard: called before a trial is written; raises when another coordinator has
+    taken over.
     """
 
     def __init__(
@@ -84,6 +85,7 @@ class Study:
         on_notice: Callable[[str], None] = lambda _text: None,
     ) -> None:
         self.url, self.name, self.settings, self.space = url, name, settings, space
+        self.guard: Callable[[], None] = lambda: None
         self._storage = open_storage(url, seconds=outage_seconds, on_notice=on_notice)
         directions = [direction(goal) for goal in settings.goals]
         try:
@@ -149,6 +151,7 @@ class Study:
         )
         if view_trial is None:
             view_trial = self._memory.create_new_trial(self._view_id, template)
+        self.guard()
         with storage_errors(self.url):
             trial_id, number = self._writer.begin(template)
         self._trial_ids[number], self._view_trials[number] = trial_id, view_trial
@@ -176,6 +179,7 @@ class Study:
         """Store an intermediate value if it is finite and the step has none yet."""
         if step in self.curves[number] or not math.isfinite(value):
             return
+        self.guard()
         with storage_errors(self.url):
             self._writer.report(self._trial_ids[number], step, value)
         if len(self.settings.goals) == 1:  # Optuna has no curves with several goals
@@ -205,6 +209,7 @@ class Study:
         number = trial.number
         trial = replace(trial, curve=self.curves[number])
         end = end_of(trial, self.settings.goals, self.settings.constraints)
+        self.guard()
         with storage_errors(self.url):
             trial_id = self._trial_ids[number]
             if not self._writer.end(trial_id, end):
@@ -247,6 +252,7 @@ class Study:
         close_storage(self.url, self._storage)
 
     def _mark(self, number: int, key: str, value: Any) -> None:
+        self.guard()
         with storage_errors(self.url):
             self._writer.mark(self._trial_ids[number], key, value)
 
