@@ -42,6 +42,7 @@ def load_ray() -> ModuleType:
         raise ConfigError(
             f"executor.type=ray, and Ray cannot be imported ({error})", remedy=INSTALL
         ) from None
+    logging.getLogger("ray").setLevel(logging.ERROR)
     return ray
 
 

@@ -26,6 +26,8 @@ CALLS = 8
 WATCH_SECONDS = 5.0
 IDLE_SECONDS = 45.0
 """Silence after which an actor without a run ends; one with a run waits for its lease."""
+PAUSE_SECONDS = 0.02
+"""Time between two answers to the coordinator, unless the run ends."""
 MEASURE_SECONDS = 2.0
 SHARE_SECONDS = 10.0
 """How long a file of another host may take to appear on a shared file system."""
@@ -104,6 +106,7 @@ class SlotActor:
         self._handle: Handle | None = None
         self._killed = False
         self._held_mib, self._measured = 0.0, -MEASURE_SECONDS
+        self._answered = 0.0
         self._spoken = time.monotonic()
         threading.Thread(target=self._keep, name="keep-worker", daemon=True).start()
         threading.Thread(target=self._watch_lease, name="watch-lease", daemon=True).start()
@@ -133,7 +136,7 @@ class SlotActor:
             self._folder, self._attempt = RunFolder(Path(path)), attempt
             self._ended = self._killed = False
             self._death, self._handle = None, None
-            before = self._count
+            before, self._answered = self._count, time.monotonic()
         self._orders.put(_Order(self._folder, resources))
         return self.hear(before, WATCH_SECONDS)
 
@@ -142,6 +145,11 @@ class SlotActor:
         self.beat()
         with self._changed:
             self._changed.wait_for(lambda: self._count > seen, timeout=seconds)
+            # Reports in quick succession are one answer, most often together with the end.
+            early = self._answered + PAUSE_SECONDS - time.monotonic()
+            if not self._ended and early > 0.0:
+                self._changed.wait_for(lambda: self._ended, timeout=early)
+            self._answered = time.monotonic()
             count, ended, death = self._count, self._ended, self._death
         return SlotEvent(count, ended, death, self._held_mib, free_mib())
 
