@@ -1,6 +1,7 @@
 """The executor on a Ray cluster keeps the contract of executors."""
 
 import os
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -34,7 +35,11 @@ class TestRay(ExecutorContract):
 
     def make(self, on_report: Callable[[], None]) -> Executor:
         config = ExecutorConfig(type="ray", threads=1, ray={"address": self.address})
-        return open_cluster(config)
+        executor = open_cluster(config)
+        while executor.begun < 2:
+            executor.wait(0.1)
+            time.sleep(0.1)
+        return executor
 
     def quick(self) -> Tree:
         return configuration()

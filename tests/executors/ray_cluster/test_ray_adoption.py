@@ -96,6 +96,30 @@ def test_a_run_is_adopted_by_the_next_coordinator(nodes: Nodes, tmp_path: Path) 
     until(lambda: not worker.is_running(), 10.0)
 
 
+def test_a_coordinator_that_was_replaced_ends_no_run(nodes: Nodes, tmp_path: Path) -> None:
+    folder = RunFolder(tmp_path / "run")
+    worker = left_behind(nodes, folder, 10.0)
+    config = ExecutorConfig(type="ray", threads=1, ray={"address": nodes.address})
+    replaced = open_cluster(config, most=1)
+    handle = replaced.adopt(folder, Resources())
+    assert handle is not None
+    replaced.leave()
+    assert handle.ended
+    replaced.close()
+    before = len(read_progress(folder.progress))
+    until(lambda: len(read_progress(folder.progress)) > before + 5)
+    following = open_cluster(config, most=1)
+    try:
+        again = following.adopt(folder, Resources())
+        assert again is not None
+        again.kill()
+        until(lambda: following.wait(1.0) or again.ended)
+        assert not worker.is_running()
+        assert again.death is not None
+    finally:
+        following.close()
+
+
 def test_a_run_that_nobody_adopts_ends_with_its_lease(nodes: Nodes, tmp_path: Path) -> None:
     folder = RunFolder(tmp_path / "run")
     worker = left_behind(nodes, folder, 0.1)

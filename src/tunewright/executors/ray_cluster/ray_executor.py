@@ -86,6 +86,11 @@ class RayExecutor:
         self._look(nodes)
         threading.Thread(target=self._beat, name="ray-beat", daemon=True).start()
 
+    @property
+    def begun(self) -> int:
+        """How many actors have a warm worker."""
+        return sum(slot.ready for slot in self._slots)
+
     def refusal(self, resources: Resources) -> str | None:
         """Return why a run cannot start beside the others: slots, memory, or one must be alone."""
         busy = self._busy()
@@ -155,6 +160,17 @@ class RayExecutor:
         if not ready:
             self._refuse_full()
 
+    def leave(self) -> None:
+        """Leave the runs to another coordinator, which has taken over: `close` ends none of them.
+
+        Those that it does not adopt end with their lease.
+        """
+        for slot in [slot for slot in self._slots if slot.ready]:
+            if (handle := slot.handle) is not None:
+                slot.lose()
+                handle.end(WorkerDeath(reason="left to another coordinator"))
+                self._slots.remove(slot)
+
     def close(self) -> None:
         """End all actors, and the cluster if it was started here."""
         if self._closed.is_set():
@@ -217,8 +233,7 @@ class RayExecutor:
         for slot in spare[: max(0, len(self._slots) - wanted)]:
             self._dismiss(slot)
             self._slots.remove(slot)
-        begun = sum(slot.ready for slot in self._slots)
-        self.slots = max(1, min(len(self._slots), max(room, begun)))
+        self.slots = max(1, min(len(self._slots), max(room, self.begun)))
 
     def _receive(self, slot: Slot, reference: Any) -> None:
         """Take the answer of an actor, or note that it is gone."""
@@ -259,6 +274,8 @@ class RayExecutor:
             )
         if not place.has_directory:
             return _unseen(place.host, self._settings.directory)
+        if place.problem:
+            return ConfigError(f"no worker can be started on {place.host}: {place.problem}")
         return None
 
     def _sees(self, slot: Slot, folder: RunFolder) -> bool:
@@ -311,7 +328,7 @@ class RayExecutor:
     def _refuse_full(self) -> None:
         """Raise RunError when no actor has begun for too long, so that the study does not hang."""
         limit = self._config.ray.start_seconds
-        if any(slot.ready for slot in self._slots):
+        if self.begun:
             return
         if all(time.monotonic() - slot.asked < limit for slot in self._slots):
             return

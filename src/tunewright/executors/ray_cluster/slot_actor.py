@@ -53,13 +53,17 @@ class SlotSettings:
 
 @dataclass(frozen=True)
 class SlotPlace:
-    """Where an actor is. version: of the package there. has_directory: whether its host has it."""
+    """Where an actor is. version: of the package there. has_directory: whether its host has it.
+
+    problem: why no worker can be started there; else empty.
+    """
 
     node: str
     host: str
     process: int
     version: str
     has_directory: bool
+    problem: str = ""
 
 
 @dataclass(frozen=True)
@@ -108,14 +112,21 @@ class SlotActor:
         self._held_mib, self._measured = 0.0, -MEASURE_SECONDS
         self._answered = 0.0
         self._spoken = time.monotonic()
+        self._warm, self._problem = threading.Event(), ""
         threading.Thread(target=self._keep, name="keep-worker", daemon=True).start()
         threading.Thread(target=self._watch_lease, name="watch-lease", daemon=True).start()
 
     def place(self) -> SlotPlace:
-        """Return where this actor is."""
+        """Return where this actor is, as soon as its worker is warm."""
+        self._warm.wait()
         self.beat()
         return SlotPlace(
-            own_node(), socket.gethostname(), os.getpid(), source_version(), self._has_directory
+            own_node(),
+            socket.gethostname(),
+            os.getpid(),
+            source_version(),
+            self._has_directory,
+            self._problem,
         )
 
     def sees(self, path: str, content: str) -> bool:
@@ -181,6 +192,11 @@ class SlotActor:
 
     def _keep(self) -> None:
         """Give each order to the worker and note its events; the worker is this thread's alone."""
+        try:
+            self._executor.warm_up()
+        except (TunewrightError, OSError) as error:
+            self._problem = str(error)
+        self._warm.set()
         while True:
             order = self._orders.get()
             try:
@@ -220,6 +236,8 @@ class SlotActor:
 
     def _watch_lease(self) -> None:
         """End this process when no coordinator has spoken for the time of the lease."""
+        self._warm.wait()
+        self.beat()
         while True:
             time.sleep(1.0)
             allowed = IDLE_SECONDS if self._ended else self._settings.lease_seconds
