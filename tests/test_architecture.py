@@ -61,6 +61,7 @@ DOORS = {
     "pillow_heif": ("images/sources/heic.py",),
     "lightning": ("clients/lightning_trainer.py",),
     "pynvml": ("training/usage/gpu.py",),
+    "ray": ("executors/ray_cluster/ray_door.py",),
     "transformers": ("recipes/retina/models/bert.py", "clients/transformers_trainer.py"),
     "wandb": ("training/trackers/wandb.py",),
 }
@@ -71,6 +72,7 @@ OPTIONAL = {
     "onnxruntime": ["onnxruntime"],
     "pillow_heif": ["pillow-heif"],
     "pynvml": ["nvidia-ml-py"],
+    "ray": ["ray"],
     "sentence_transformers": ["sentence-transformers"],
     "transformers": ["transformers"],
     "wandb": ["wandb"],

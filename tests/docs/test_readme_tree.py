@@ -31,7 +31,7 @@ def test_every_folder_of_a_room_is_named() -> None:
     unnamed, gone = [], []
     for room, phrase in rooms().items():
         folders = {f"{file.parent.name}/" for file in (SOURCE / room).glob("*/__init__.py")}
-        named = set(re.findall(r"\b[a-z]+/", phrase))
+        named = set(re.findall(r"\b[a-z_]+/", phrase))
         unnamed += [f"{room}{folder}" for folder in sorted(folders - named)]
         gone += [f"{room}{name}" for name in sorted(named) if not list((SOURCE / room).rglob(name))]
     assert (unnamed, gone) == ([], [])

@@ -31,14 +31,18 @@ class WorkerDeath:
 
     signal: the number of the signal that killed it. exit_code: that with which it exited. Neither:
     the run was ended on request. out_of_memory: the system says that memory was the reason.
+    reason: what its job or node came to, in words; empty for a process on this machine.
     """
 
     signal: int | None = None
     exit_code: int | None = None
     out_of_memory: bool = False
+    reason: str = ""
 
     def __str__(self) -> str:
         """Return the death in words ("killed by signal 9")."""
+        if self.reason:
+            return self.reason
         if self.out_of_memory:
             return "killed by the kernel for lack of memory"
         if self.signal is not None:

@@ -8,6 +8,7 @@ from tunewright.config.schema import ExecutorConfig, RunConfig
 from tunewright.executors.executor import Executor
 from tunewright.executors.inline import InlineExecutor
 from tunewright.executors.local import LocalExecutor
+from tunewright.executors.ray_cluster.open_cluster import open_cluster
 from tunewright.executors.resources import Share
 from tunewright.recipes.recipe import Recipe, Run
 from tunewright.registry import Registry
@@ -62,3 +63,10 @@ def local(request: ExecutorRequest, /) -> Executor:
         run_override=request.run_override,
         memory_gib=request.config.memory_gib,
     )
+
+
+@EXECUTORS
+def ray(request: ExecutorRequest, /) -> Executor:
+    """Run in actors of a Ray cluster."""
+    most = None if request.machine.follows else request.machine.slots
+    return open_cluster(request.config, most=most, run_override=request.run_override)

@@ -116,6 +116,10 @@ class LocalExecutor:
         for worker in dict.fromkeys(sources[source] for source in ready):  # type: ignore[index]
             self._hear(worker)
 
+    def warm_up(self) -> None:
+        """Start a worker before there is a run for it; raise RunError when that is impossible."""
+        self._idle.append(self._new_worker())
+
     def close(self) -> None:
         """End all workers: idle ones by closing their pipe, busy ones by force."""
         for worker in self._idle:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import ConfigError
+from tunewright.executors.ray_cluster.open_cluster import cluster_share
 from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.machine.free_memory import free_mib
 
@@ -18,13 +19,15 @@ WORKER_GIB = 1.5
 class Share:
     """What each of `slots` workers may use: CPU threads, and the GPUs assigned in turn.
 
-    why: how the number of slots was chosen, as text for the user.
+    why: how the number of slots was chosen, as text for the user. follows: whether the executor has
+    more slots when its cluster grows.
     """
 
     slots: int
     threads: int
     gpus: tuple[str, ...]
     why: str
+    follows: bool = False
 
 
 def share(config: ExecutorConfig, jobs: int | None) -> Share:
@@ -47,6 +50,9 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
                 remedy="Use executor.type=local.",
             )
         return Share(1, threads_each(config), (), "inline: this process")
+    if config.type == "ray":
+        place = cluster_share(config, jobs)
+        return Share(place.slots, place.threads, (), place.why, follows=jobs is None)
     gpus = visible_gpus()
     free_gib = free_mib() / 1024
     limit = None if gpus else config.memory_gib  # on a GPU, memory_gib limits the GPU's memory
@@ -63,9 +69,11 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
 def threads_each(config: ExecutorConfig, slots: int = 1) -> int:
     """Return the CPU threads for each of `slots` processes.
 
-    `executor.threads` comes first, then OMP_NUM_THREADS or MKL_NUM_THREADS, then an equal share of
-    the cores.
+    `executor.threads` comes first, on a Ray cluster the cores of a worker, then OMP_NUM_THREADS or
+    MKL_NUM_THREADS, then an equal share of the cores.
     """
+    if config.type == "ray" and config.ray.num_cpus is not None:
+        return config.threads or max(1, int(config.ray.num_cpus))
     return config.threads or _environments_threads() or max(1, cores() // slots)
 
 

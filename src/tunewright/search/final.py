@@ -107,7 +107,8 @@ def train_in_full(
     folder, tree, recipe = training.folder, training.tree, training.recipe
     seeds = tree.get("seeds") or []
     slots = min(machine.slots, max(1, len(seeds)))
-    one = replace(machine, slots=slots, threads=threads_each(config.executor, slots))
+    threads = threads_each(config.executor, slots)
+    one = replace(machine, slots=slots, threads=threads, follows=False)
     folders = write_configs(folder, tree, recipe.config)
     todo = [place for place in folders if not is_done(place)]
     settings = tree["training"]

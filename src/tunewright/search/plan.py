@@ -127,7 +127,7 @@ def plan(
     known = {identity(space, values) for values in tried}
     left = points_left(prepared.settings, space, known, most=wanted - begun)
     total = min(wanted, begun + left)
-    machine = replace(machine, slots=max(1, min(machine.slots, total)))
+    machine = replace(machine, slots=max(1, min(machine.slots, total)), follows=False)
     copies = f", {machine.slots} at once" if machine.slots > 1 else ""
     watch.notice(f"measuring: training the first configuration for two epochs{copies}")
     first = run_tree(recipe, prepared, _first(prepared.space))

@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tunewright.config.components.plugins import EXECUTORS, refuse_plugin_options
+from tunewright.config.components.ray_cluster import RayConfig
 from tunewright.config.section import Count, Options, Positive, Section
 from tunewright.registry import plugin_names
+
+SHIPPED = ("local", "inline", "ray")
+"""The executors that come with the package."""
 
 if TYPE_CHECKING:
     ExecutorName = str
 else:
-    ExecutorName = Literal[tuple(dict.fromkeys(("local", "inline", *plugin_names(EXECUTORS))))]
+    ExecutorName = Literal[tuple(dict.fromkeys((*SHIPPED, *plugin_names(EXECUTORS))))]
 
 
 class ExecutorConfig(Section):
@@ -22,7 +26,8 @@ class ExecutorConfig(Section):
     retries: how often a trial whose worker was killed is resumed from its last checkpoint.
     memory_gib: the most that a worker may hold (null = no limit), of its GPU where it has one, else
     of RAM; a trial that must run alone may hold the share of all workers. options: keyword
-    arguments of the executor of an installed package.
+    arguments of the executor of an installed package. ray: the cluster and the workers of the
+    executor ray.
     """
 
     type: ExecutorName = "local"
@@ -33,11 +38,17 @@ class ExecutorConfig(Section):
     grace_seconds: Positive = 15.0
     memory_gib: Positive | None = None
     options: Options = Field(default_factory=dict)
+    ray: RayConfig = RayConfig()
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        if self.type not in ("local", "inline"):
+        if self.type not in SHIPPED:
             refuse_plugin_options(EXECUTORS, self.type, self.options, what="executor")
         elif self.options:
             raise ValueError(f"no options, since the executor {self.type} takes none")
+        if self.type != "ray" and self.ray != RayConfig():
+            key = next(iter(self.ray.model_dump(exclude_defaults=True)))
+            raise ValueError(
+                f"ray.{key} only with executor.type=ray; this is executor.type={self.type}"
+            )
         return self
