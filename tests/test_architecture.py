@@ -61,6 +61,7 @@ DOORS = {
     "pillow_heif": ("images/sources/heic.py",),
     "lightning": ("clients/lightning_trainer.py",),
     "pynvml": ("training/usage/gpu.py",),
+    "submitit": ("executors/batch/submitit_door.py",),
     "transformers": ("recipes/retina/models/bert.py", "clients/transformers_trainer.py"),
     "wandb": ("training/trackers/wandb.py",),
 }
@@ -72,6 +73,7 @@ OPTIONAL = {
     "pillow_heif": ["pillow-heif"],
     "pynvml": ["nvidia-ml-py"],
     "sentence_transformers": ["sentence-transformers"],
+    "submitit": ["submitit"],
     "transformers": ["transformers"],
     "wandb": ["wandb"],
 }

@@ -31,14 +31,18 @@ class WorkerDeath:
 
     signal: the number of the signal that killed it. exit_code: that with which it exited. Neither:
     the run was ended on request. out_of_memory: the system says that memory was the reason.
+    reason: what its job or node came to, in words; empty for a process on this machine.
     """
 
     signal: int | None = None
     exit_code: int | None = None
     out_of_memory: bool = False
+    reason: str = ""
 
     def __str__(self) -> str:
         """Return the death in words ("killed by signal 9")."""
+        if self.reason:
+            return self.reason
         if self.out_of_memory:
             return "killed by the kernel for lack of memory"
         if self.signal is not None:
@@ -83,7 +87,8 @@ class Executor(Protocol):
         """Return why a run that asks for `resources` cannot start now; None when it can.
 
         The text ("needs about 1.4 GiB, 0.5 GiB free") is shown to the user, behind the name of the
-        run and "waits:". While no run is running nothing is refused, since it would wait forever.
+        run and "waits:". While no run is running nothing is refused for long, since it would wait
+        forever; an executor whose workers have not begun yet refuses until the first one has.
         """
         ...
 

@@ -9,9 +9,12 @@ from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import ConfigError
 from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.machine.free_memory import free_mib
+from tunewright.runs.quantities import duration
 
 WORKER_GIB = 1.5
 """Memory that a trial is assumed to need, until trials are measured or a limit is set."""
+JOBS = 4
+"""Workers on a cluster, unless the user says how many."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +50,10 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
                 remedy="Use executor.type=local.",
             )
         return Share(1, threads_each(config), (), "inline: this process")
+    if config.type == "slurm":
+        each = f"jobs of up to {duration(config.slurm.walltime)}"
+        each += ", as asked" if jobs else "; --jobs changes their number"
+        return Share(jobs or JOBS, threads_each(config), (), each)
     gpus = visible_gpus()
     free_gib = free_mib() / 1024
     limit = None if gpus else config.memory_gib  # on a GPU, memory_gib limits the GPU's memory
@@ -64,8 +71,10 @@ def threads_each(config: ExecutorConfig, slots: int = 1) -> int:
     """Return the CPU threads for each of `slots` processes.
 
     `executor.threads` comes first, then OMP_NUM_THREADS or MKL_NUM_THREADS, then an equal share of
-    the cores.
+    the cores. A job of SLURM has the cores that it asks for, else one.
     """
+    if config.type == "slurm":
+        return config.threads or config.slurm.cpus_per_task or 1
     return config.threads or _environments_threads() or max(1, cores() // slots)
 
 

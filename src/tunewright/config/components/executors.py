@@ -5,13 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, model_validator
 
 from tunewright.config.components.plugins import EXECUTORS, refuse_plugin_options
+from tunewright.config.components.slurm import OF_ALL_JOBS, SlurmConfig
 from tunewright.config.section import Count, Options, Positive, Section
 from tunewright.registry import plugin_names
+
+SHIPPED = ("local", "inline", "local_jobs", "slurm")
+"""The executors that come with the package."""
 
 if TYPE_CHECKING:
     ExecutorName = str
 else:
-    ExecutorName = Literal[tuple(dict.fromkeys(("local", "inline", *plugin_names(EXECUTORS))))]
+    ExecutorName = Literal[tuple(dict.fromkeys((*SHIPPED, *plugin_names(EXECUTORS))))]
 
 
 class ExecutorConfig(Section):
@@ -22,7 +26,8 @@ class ExecutorConfig(Section):
     retries: how often a trial whose worker was killed is resumed from its last checkpoint.
     memory_gib: the most that a worker may hold (null = no limit), of its GPU where it has one, else
     of RAM; a trial that must run alone may hold the share of all workers. options: keyword
-    arguments of the executor of an installed package.
+    arguments of the executor of an installed package. slurm: the jobs of the executors slurm and
+    local_jobs.
     """
 
     type: ExecutorName = "local"
@@ -33,11 +38,22 @@ class ExecutorConfig(Section):
     grace_seconds: Positive = 15.0
     memory_gib: Positive | None = None
     options: Options = Field(default_factory=dict)
+    slurm: SlurmConfig = SlurmConfig()
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
-        if self.type not in ("local", "inline"):
+        if self.type not in SHIPPED:
             refuse_plugin_options(EXECUTORS, self.type, self.options, what="executor")
         elif self.options:
             raise ValueError(f"no options, since the executor {self.type} takes none")
+        if self.type != "slurm" and (foreign := self._foreign_keys()):
+            raise ValueError(
+                f"slurm.{foreign[0]} only with executor.type=slurm; this is executor.type="
+                f"{self.type}"
+            )
         return self
+
+    def _foreign_keys(self) -> list[str]:
+        """Return the set keys of the section `slurm` that this kind of executor ignores."""
+        followed = OF_ALL_JOBS if self.type == "local_jobs" else frozenset()
+        return [name for name in self.slurm.set_keys if name not in followed]
