@@ -103,7 +103,7 @@ def sbatch_words(config: SlurmConfig) -> dict[str, Any]:
     """Return the parameters of a job, by submitit's names."""
     words: dict[str, Any] = {
         "job_name": "tunewright",
-        "timeout_min": max(1, math.ceil(config.walltime / 60)),
+        "time": max(1, math.ceil(config.walltime / 60)),
         "signal_delay_s": round(config.notice),
         "partition": config.partition,
         "account": config.account,
@@ -111,7 +111,7 @@ def sbatch_words(config: SlurmConfig) -> dict[str, Any]:
         "gpus_per_node": config.gpus,
         "gres": config.gres,
         "cpus_per_task": config.cpus_per_task,
-        "mem_gb": config.mem_gib,
+        "mem": config.mem_gib,
         "constraint": config.constraint,
         "array_parallelism": config.array_parallelism,
         "setup": list(config.setup) or None,
