@@ -111,7 +111,7 @@ def sbatch_words(config: SlurmConfig) -> dict[str, Any]:
         "gpus_per_node": config.gpus,
         "gres": config.gres,
         "cpus_per_task": config.cpus_per_task,
-        "mem": config.mem_gib,
+        "mem": config.mem_gib and f"{round(1024 * config.mem_gib)}M",
         "constraint": config.constraint,
         "array_parallelism": config.array_parallelism,
         "setup": list(config.setup) or None,
