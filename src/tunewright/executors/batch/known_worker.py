@@ -76,7 +76,10 @@ class KnownWorker:
     def look(self) -> bool:
         """Read what the worker says; return whether it is news other than a sign of life."""
         said = self.folder.read_state()
-        if said is None or (self.state is not None and said.beat == self.state.beat):
+        if said is None:
+            return False
+        # The same again, or what a network file system has kept of before.
+        if self.state is not None and (said.life, said.beat) <= (self.state.life, self.state.beat):
             return False
         before, self.state, self.read_at = self.state, said, time.monotonic()
         self.silence.hear((said.life, said.beat))

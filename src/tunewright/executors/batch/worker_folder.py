@@ -8,6 +8,7 @@ say what is awaited, and life is a number that changes, never a time.
 import platform
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -159,7 +160,8 @@ class WorkerFolder:
             return None
 
 
-def own_versions() -> dict[str, str]:
+@cache
+def own_versions() -> Mapping[str, str]:
     """Return the versions that a coordinator and its workers must share."""
     found = {"tunewright": __version__, "python": ".".join(_python())}
     for name in ("torch", "optuna", "pydantic"):
