@@ -62,6 +62,7 @@ DOORS = {
     "lightning": ("clients/lightning_trainer.py",),
     "pynvml": ("training/usage/gpu.py",),
     "ray": ("executors/ray_cluster/ray_door.py",),
+    "submitit": ("executors/batch/submitit_door.py",),
     "transformers": ("recipes/retina/models/bert.py", "clients/transformers_trainer.py"),
     "wandb": ("training/trackers/wandb.py",),
 }
@@ -74,6 +75,7 @@ OPTIONAL = {
     "pynvml": ["nvidia-ml-py"],
     "ray": ["ray"],
     "sentence_transformers": ["sentence-transformers"],
+    "submitit": ["submitit"],
     "transformers": ["transformers"],
     "wandb": ["wandb"],
 }

@@ -87,7 +87,8 @@ class Executor(Protocol):
         """Return why a run that asks for `resources` cannot start now; None when it can.
 
         The text ("needs about 1.4 GiB, 0.5 GiB free") is shown to the user, behind the name of the
-        run and "waits:". While no run is running nothing is refused, since it would wait forever.
+        run and "waits:". While no run is running nothing is refused for long, since it would wait
+        forever; an executor whose workers have not begun yet refuses until the first one has.
         """
         ...
 

@@ -10,9 +10,12 @@ from tunewright.errors import ConfigError
 from tunewright.executors.ray_cluster.open_cluster import cluster_share
 from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.machine.free_memory import free_mib
+from tunewright.runs.quantities import duration
 
 WORKER_GIB = 1.5
 """Memory that a trial is assumed to need, until trials are measured or a limit is set."""
+JOBS = 4
+"""Workers on a cluster, unless the user says how many."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +56,10 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
     if config.type == "ray":
         place = cluster_share(config, jobs)
         return Share(place.slots, place.threads, (), place.why, follows=jobs is None)
+    if config.type == "slurm":
+        each = f"jobs of up to {duration(config.slurm.walltime)}"
+        each += ", as asked" if jobs else "; --jobs changes their number"
+        return Share(jobs or JOBS, threads_each(config), (), each)
     gpus = visible_gpus()
     free_gib = free_mib() / 1024
     limit = None if gpus else config.memory_gib  # on a GPU, memory_gib limits the GPU's memory
@@ -70,10 +77,13 @@ def threads_each(config: ExecutorConfig, slots: int = 1) -> int:
     """Return the CPU threads for each of `slots` processes.
 
     `executor.threads` comes first, on a Ray cluster the cores of a worker, then OMP_NUM_THREADS or
-    MKL_NUM_THREADS, then an equal share of the cores.
+    MKL_NUM_THREADS, then an equal share of the cores. A job of SLURM has the cores that it asks
+    for, else one.
     """
     if config.type == "ray" and config.ray.num_cpus is not None:
         return config.threads or max(1, int(config.ray.num_cpus))
+    if config.type == "slurm":
+        return config.threads or config.slurm.cpus_per_task or 1
     return config.threads or _environments_threads() or max(1, cores() // slots)
 
 

@@ -116,7 +116,9 @@ def explore(
         search = _search(recipe, composed, prepared, machine, budget)
         loop = _loop(prepared, study, search, watch, lease)
         polled: list[Callable[[], None]] = [loop.poll]  # of the loop that is running
-        executor = make_executor(recipe, prepared.config, machine, lambda: polled[0]())
+        executor = make_executor(
+            recipe, prepared.config, machine, lambda: polled[0](), prepared.folder.path
+        )
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
                 ending = loop.run(executor, stop)

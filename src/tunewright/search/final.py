@@ -122,7 +122,7 @@ def train_in_full(
     )
     loop = TrainingLoop(todo, length, config.executor, watch, until)
     loop.guard = training.guard
-    executor = make_executor(recipe, config, one, loop.poll)
+    executor = make_executor(recipe, config, one, loop.poll, folder.path)
     try:
         with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
             ending = loop.run(executor, stop) if todo else "finished"

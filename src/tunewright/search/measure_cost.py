@@ -64,11 +64,14 @@ def measure(
     when the training fails, as it would in the study.
     """
     tree = {**tree, "trackers": {}}
-    with tempfile.TemporaryDirectory(prefix=temporary_folders.prefix("plan")) as temporary:
+    # The nodes of a cluster do not see this machine's temporary folder.
+    place = Path.cwd() if config.executor.type == "slurm" else None
+    named = temporary_folders.prefix("plan")
+    with tempfile.TemporaryDirectory(prefix=named, dir=place) as temporary:
         folders = [RunFolder(Path(temporary) / str(copy)) for copy in range(machine.slots)]
         for folder in folders:
             folder.write_config(tree)
-        executor = make_executor(recipe, config, machine, lambda: None)
+        executor = make_executor(recipe, config, machine, lambda: None, Path(temporary))
         try:
             first = _attempt(executor, folders)
             again = all(outcome.state == "paused" for outcome in first.outcomes)

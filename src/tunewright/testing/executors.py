@@ -15,7 +15,8 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
 from tunewright.runs.record import EndRequest
 
-PATIENCE_SECONDS = 60.0
+PATIENCE_SECONDS = 240.0
+"""How long a run may take, and the begin of the first worker, on a busy machine."""
 
 
 class ExecutorContract(ABC):
@@ -111,8 +112,8 @@ class ExecutorContract(ABC):
         before = time.monotonic()
         handles = executor.start([folder], Resources())
         while not read_progress(folder.progress):
-            executor.wait(30.0)
-        assert time.monotonic() - before < 25.0
+            executor.wait(1.5 * PATIENCE_SECONDS)
+        assert time.monotonic() - before < PATIENCE_SECONDS
         _wait_for_end(executor, handles)
         if not self.separate:
             assert len(reports) >= 2
@@ -179,14 +180,14 @@ class ExecutorContract(ABC):
         assert slow.read_outcome() is None
         executor.close()  # once more is harmless
 
-    def test_nothing_is_refused_while_nothing_runs(
+    def test_nothing_is_refused_for_long_while_nothing_runs(
         self, executor: Executor, tmp_path: Path
     ) -> None:
         much = Resources(cpus=1, memory_mib=1e9, device_mib=1e9, walltime_seconds=3600.0)
         for resources in (Resources(), Resources(alone=True), much):
-            assert executor.refusal(resources) is None
+            _wait_for_place(executor, resources)
         _wait_for_end(executor, executor.start([_folder(tmp_path / "run", self.quick())], much))
-        assert executor.refusal(much) is None, "after a run, too"
+        _wait_for_place(executor, much)  # after a run, too
 
     def test_a_refusal_says_why(self, executor: Executor, tmp_path: Path) -> None:
         folders = [_folder(tmp_path / str(i), self.quick()) for i in range(executor.slots)]
@@ -195,7 +196,7 @@ class ExecutorContract(ABC):
         assert reason, "all slots are taken"
         assert "\n" not in reason
         _wait_for_end(executor, handles)
-        assert executor.refusal(Resources()) is None
+        _wait_for_place(executor, Resources())
 
     def test_a_run_tells_its_peak(self, executor: Executor, tmp_path: Path) -> None:
         folder = _folder(tmp_path / "run", self.quick())
@@ -227,6 +228,14 @@ def _wait_for_end(executor: Executor, handles: list[Handle]) -> None:
     while not all(handle.ended for handle in handles):
         executor.wait(1.0)
         assert time.monotonic() < deadline, "a run does not end"
+
+
+def _wait_for_place(executor: Executor, resources: Resources) -> None:
+    """Wait until a run is not refused; workers may have to begin first."""
+    deadline = time.monotonic() + PATIENCE_SECONDS
+    while (reason := executor.refusal(resources)) is not None:
+        executor.wait(0.2)
+        assert time.monotonic() < deadline, reason
 
 
 def _workers(handle: Handle) -> list[psutil.Process]:

@@ -6,10 +6,11 @@ from pydantic import Field, model_validator
 
 from tunewright.config.components.plugins import EXECUTORS, refuse_plugin_options
 from tunewright.config.components.ray_cluster import RayConfig
+from tunewright.config.components.slurm import OF_ALL_JOBS, SlurmConfig
 from tunewright.config.section import Count, Options, Positive, Section
 from tunewright.registry import plugin_names
 
-SHIPPED = ("local", "inline", "ray")
+SHIPPED = ("local", "inline", "local_jobs", "ray", "slurm")
 """The executors that come with the package."""
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ class ExecutorConfig(Section):
     memory_gib: the most that a worker may hold (null = no limit), of its GPU where it has one, else
     of RAM; a trial that must run alone may hold the share of all workers. options: keyword
     arguments of the executor of an installed package. ray: the cluster and the workers of the
-    executor ray.
+    executor ray. slurm: the jobs of the executors slurm and local_jobs.
     """
 
     type: ExecutorName = "local"
@@ -39,6 +40,7 @@ class ExecutorConfig(Section):
     memory_gib: Positive | None = None
     options: Options = Field(default_factory=dict)
     ray: RayConfig = RayConfig()
+    slurm: SlurmConfig = SlurmConfig()
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
@@ -51,4 +53,14 @@ class ExecutorConfig(Section):
             raise ValueError(
                 f"ray.{key} only with executor.type=ray; this is executor.type={self.type}"
             )
+        if self.type != "slurm" and (foreign := self._foreign_keys()):
+            raise ValueError(
+                f"slurm.{foreign[0]} only with executor.type=slurm; this is executor.type="
+                f"{self.type}"
+            )
         return self
+
+    def _foreign_keys(self) -> list[str]:
+        """Return the set keys of the section `slurm` that this kind of executor ignores."""
+        followed = OF_ALL_JOBS if self.type == "local_jobs" else frozenset()
+        return [name for name in self.slurm.set_keys if name not in followed]

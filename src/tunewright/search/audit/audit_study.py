@@ -153,7 +153,7 @@ def _train(
         return
     config = composed.config
     machine = share(config.executor, jobs if jobs is not None else config.study.jobs)
-    executor = make_executor(recipe, config, machine, loop.poll)
+    executor = make_executor(recipe, config, machine, loop.poll, folder.path)
     try:
         with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
             ending = loop.run(executor, stop)

@@ -83,6 +83,7 @@ class RunLoop(ABC, Generic[RunT]):
         self._deaths: Counter[RunFolder] = Counter()
         self._notified: set[str] = set()
         self._refused: set[RunFolder] = set()
+        self._refusal = ""  # the last that was said: the next run need not repeat it
 
     @abstractmethod
     def next_run(self) -> RunT | None:
@@ -210,7 +211,7 @@ class RunLoop(ABC, Generic[RunT]):
                 self._pause(signalled=signalled)
                 return "interrupted" if signalled else "timed out"
             self._fill()
-            if not self.live:
+            if not self.live and not self.waiting:
                 return "finished"
             self.executor.wait(WAIT_SECONDS)
             self.poll()
@@ -230,8 +231,9 @@ class RunLoop(ABC, Generic[RunT]):
             return True
         resources = self._resources(run)
         if (refusal := self.executor.refusal(resources)) is not None:
-            if run.folder not in self._refused:
+            if run.folder not in self._refused and refusal != self._refusal:
                 self._refused.add(run.folder)
+                self._refusal = refusal
                 self.watch.notice(f"{run.name} waits: {refusal}")
             return False
         self.guard()
