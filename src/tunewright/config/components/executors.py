@@ -38,6 +38,10 @@ class ExecutorConfig(Section):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
+        if self.processes > 1 and self.type != "local":
+            raise ValueError(
+                f"processes=1, since only the executor local starts more, not {self.type}"
+            )
         if self.type not in ("local", "inline"):
             refuse_plugin_options(EXECUTORS, self.type, self.options, what="executor")
         elif self.options:
