@@ -21,13 +21,15 @@ class BatchParts:
 
     A loader may have a method `of_rank(rank, count)` that returns a loader of the parts, which then
     need not make the rows of the others. may_be_empty: yield None where there are fewer rows than
-    ranks; else that raises ConfigError.
+    ranks, as in the last batch of an evaluation; else that raises ConfigError.
     """
 
     def __init__(self, loader: Loader, ranks: Ranks, *, may_be_empty: bool = False) -> None:
         self.ranks, self.may_be_empty = ranks, may_be_empty
         of_rank = getattr(loader, "of_rank", None)
-        self.own: Loader | None = None if of_rank is None else of_rank(ranks.rank, ranks.count)
+        self.own: Loader | None = None
+        if of_rank is not None and not may_be_empty:
+            self.own = of_rank(ranks.rank, ranks.count)
         self.loader = loader
 
     def __len__(self) -> int:
