@@ -5,7 +5,6 @@ order of one step is in `training.step`; what a checkpoint holds, and when a tra
 `training.state`.
 """
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from tunewright.config.schema import RunConfig
-from tunewright.errors import DataError, Diverged
+from tunewright.errors import DataError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import EndRequest, Outcome
 from tunewright.training.autotune.memory_format import Layout, lay_out
@@ -36,6 +35,11 @@ from tunewright.training.ranks.random_rows import RandomRows
 from tunewright.training.ranks.ranks import ALONE, Ranks
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor, warmup_notices
+from tunewright.training.state.bad_steps import (
+    count_if_skipped,
+    first_bad_step,
+    refuse_divergence,
+)
 from tunewright.training.state.checkpoint_state import CheckpointParts, resume
 from tunewright.training.state.kept_predictions import write_predictions
 from tunewright.training.state.train_state import TrainState
@@ -45,14 +49,11 @@ from tunewright.training.step import (
     micro_batches,
     steps_per_epoch,
 )
-from tunewright.training.task import Clock, Loader, Loss, Metrics, Setup, Task
+from tunewright.training.task import Clock, Loader, Metrics, Setup, Task
 from tunewright.training.usage.data_wait import TimedBatches
 from tunewright.training.weight_average import WeightAverage, average_notices
 
 GOAL_PREFIX = "val_"
-LOWER_RATE = "A lower optim.lr, training.clip_norm or a warm-up usually helps."
-MOST_BAD_STEPS = 3
-"""Steps in a row without a finite loss or gradient that end a run, where a task leaves them out."""
 
 
 @dataclass(frozen=True)
@@ -228,8 +229,8 @@ class _Run:
             self.lr = self.plan.config.optim.lr * lr_factor
             loss = self.step.take(batches, self._clock, lr_factor, only_if_finite=skips)
             self.state.step += 1
-            if not (skips and self._count_if_skipped(loss)):
-                first_bad = _first_bad_step(first_bad, loss.total, self.state.step)
+            if not (skips and count_if_skipped(self.state, loss.total)):
+                first_bad = first_bad_step(first_bad, loss.total, self.state.step)
                 weight = self.step.weight
                 total = total + weight
                 for name, value in {"loss": loss.total, **loss.terms}.items():
@@ -238,27 +239,11 @@ class _Run:
             request = self.ranks.from_leader(self.report.request())
             if request is not None and request.kind != "pause":  # a pause waits for the epoch
                 return {}, request
-        _refuse_divergence(first_bad)
+        refuse_divergence(first_bad)
         means = {f"train_{name}": float(value / total) for name, value in sums.items()}
         self.data_wait = loader.share()  # after the device has ended the epoch's work
         skipped = self.state.skipped_steps - skipped
         return means | ({"skipped_steps": float(skipped)} if skipped else {}), None
-
-    def _count_if_skipped(self, loss: Loss) -> bool:
-        """Return whether the last step was left out; raise Diverged after too many in a row."""
-        state = self.state
-        if math.isfinite(float(loss.total)):
-            state.skipped_in_a_row = 0
-            return False
-        state.skipped_steps += 1
-        state.skipped_in_a_row += 1
-        if state.skipped_in_a_row >= MOST_BAD_STEPS:
-            raise Diverged(
-                f"the loss or its gradient is not finite in {MOST_BAD_STEPS} steps in a row, the "
-                f"last one step {state.step}",
-                remedy=LOWER_RATE,
-            )
-        return True
 
     def _validate(self) -> tuple[Metrics, dict[str, float]]:
         set_training(self.optimizer, training=False)  # the weights to keep, where these are others
@@ -354,20 +339,6 @@ def run_evaluation(task: Task, model: nn.Module, loader: Loader) -> Metrics:
             metrics.update(task.predict(model, batch))
     model.train(was_training)
     return metrics
-
-
-def _first_bad_step(known: Tensor | None, loss: Tensor, step: int) -> Tensor:
-    """Return the first step whose loss is not finite, on the device; 0 while there is none."""
-    bad = (~torch.isfinite(loss.detach())).to(torch.int64) * step
-    return bad if known is None else torch.where(known > 0, known, bad)
-
-
-def _refuse_divergence(first_bad: Tensor | None) -> None:
-    if first_bad is not None and (step := int(first_bad)) > 0:
-        raise Diverged(
-            f"the loss is not a finite number at step {step}",
-            remedy=LOWER_RATE,
-        )
 
 
 def _prunes(request: EndRequest | None) -> bool:
