@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from tunewright.job import cause_of, reason_of
+from tunewright.training.state.failure import cause_of, reason_of
 
 CUDA = (
     "CUDA out of memory. Tried to allocate 2.50 GiB. GPU 0 has a total capacity of 79.15 GiB of "

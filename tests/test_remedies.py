@@ -31,8 +31,8 @@ from tunewright.request import parse_request
 
 RECIPES = ("compression", "flowers", "function", "longtail", "pairs", "retina")
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-FOREIGN_FLAGS = {"--upgrade", "--version", "--help", "--lr", "--no"}
-"""Flags of pip, of every program, and of the scripts in examples."""
+FOREIGN_FLAGS = {"--upgrade", "--version", "--help", "--lr", "--no", "--nproc_per_node"}
+"""Flags of pip, torchrun, of every program, and of the scripts in examples."""
 SENTENCES = [text for text in texts() if " " in text.text and "\n" not in text.text]
 """Texts that people read; the rest are names and templates of files."""
 NOT_SETTINGS = re.compile(r"PRAGMA|python -c|<|torch\.load|timm\.|\(uri=|Dialect\(|capabilities=")

@@ -1,4 +1,6 @@
-"""Do one contrastive step in micro-batches, with the gradient of the whole batch.
+"""Do one contrastive step in parts, with the gradient of the whole batch.
+
+The parts are micro-batches, and what each process has of them where several train together.
 
 The loss of a pair needs the vectors of all other pairs as negatives, so a loss per micro-batch
 would be a different loss. Only the activations that the encoders keep for their backward pass take
@@ -7,7 +9,7 @@ less memory. The inputs, the vectors [B, output_dim] and the logits of the loss 
 Source: Gao et al. 2021, "Scaling Deep Contrastive Learning Batch Size under Memory Limited Setup".
 """
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, Protocol
 
@@ -15,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from tunewright.training.task import Loss
+from tunewright.training.task import Loss, StepContext, mean_loss
 
 Batch = Any
 Generators = tuple[Tensor, Tensor | None]
@@ -28,18 +30,47 @@ class Contrast(Protocol):
         """Return the vectors of a micro-batch, each with its rows first: [b, output_dim]."""
         ...
 
-    def contrast_batches(
-        self, model: nn.Module, vectors: Sequence[Tensor], batches: Sequence[Batch]
+    def targets(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return what the loss needs of a micro-batch besides its vectors, rows first."""
+        ...
+
+    def contrast(
+        self, model: nn.Module, vectors: Sequence[Tensor], targets: Sequence[Tensor]
     ) -> Loss:
-        """Return the loss of the vectors [B, output_dim] of all `batches` together."""
+        """Return the loss of vectors [B, output_dim] and `targets` of a whole batch."""
         ...
 
 
-def cached_backward(
+def contrastive_backward(
+    task: Contrast, model: nn.Module, batches: Sequence[Batch], context: StepContext
+) -> Loss:
+    """Accumulate the gradients of one loss over all `batches`, of all processes; return that loss.
+
+    Rows are compared with those of the other micro-batches and processes, too.
+    """
+    if len(batches) > 1:
+        return cached_backward(task, model, batches, context)
+    vectors = task.encode(model, batches[0])
+    loss = _whole_loss(task, model, vectors, batches, context)
+    context.backward(loss.total)
+    return mean_loss([loss], [1.0])
+
+
+def _whole_loss(
     task: Contrast,
     model: nn.Module,
+    vectors: Sequence[Tensor],
     batches: Sequence[Batch],
-    backward: Callable[[Tensor], None],
+    context: StepContext,
+) -> Loss:
+    numbers = range(len(batches))
+    own = [torch.cat(side) for side in zip(*(task.targets(b) for b in batches), strict=True)]
+    targets = [context.gather([side], numbers)[0] for side in own]
+    return task.contrast(model, context.gather(vectors, numbers), targets)
+
+
+def cached_backward(
+    task: Contrast, model: nn.Module, batches: Sequence[Batch], context: StepContext
 ) -> Loss:
     """Accumulate the gradients of one loss over all `batches` together; return that loss.
 
@@ -58,8 +89,8 @@ def cached_backward(
             vectors.append(task.encode(model, batch))
     torch.clear_autocast_cache()  # the cached casts above have no graph
     leaves = [torch.cat(side).requires_grad_() for side in zip(*vectors, strict=True)]
-    loss = task.contrast_batches(model, leaves, batches)
-    backward(loss.total)  # applies the loss scale, so the gradients below are scaled already
+    loss = _whole_loss(task, model, leaves, batches, context)
+    context.backward(loss.total)  # with the loss scale, so the gradients below are scaled already
     rows = [len(sides[0]) for sides in vectors]
     slopes = [_gradient(leaf).split(rows) for leaf in leaves]
     for batch, state, *slope in zip(batches, before, *slopes, strict=True):

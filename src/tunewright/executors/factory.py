@@ -77,6 +77,7 @@ def local(request: ExecutorRequest, /) -> Executor:
         fresh=request.config.isolation == "trial",
         run_override=request.run_override,
         memory_gib=request.config.memory_gib,
+        processes=request.config.processes,
     )
 
 

@@ -6,26 +6,27 @@ Forking such a process takes about 15 ms. Neither the server nor this process to
 import multiprocessing
 import os
 import signal
-import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager, nullcontext
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from multiprocessing import forkserver, resource_tracker
 from multiprocessing.connection import Connection
 from multiprocessing.context import ForkServerProcess
-from types import FrameType, ModuleType
 from typing import Any
 
 from tunewright.errors import RunError
+from tunewright.runs.machine.led_process import (
+    leave_signals_to_parent,
+    no_script,
+    signals_blocked,
+)
 from tunewright.runs.machine.temporary_folders import place_sockets
 
 PRELOAD = ["tunewright.job", "tunewright.training.trainer", "torch._dynamo"]
 """Modules that the server imports once; torch's optimisers import the last on first use (1.3 s)."""
 
-FOR_PARENT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1})
-"""Signals that end a session gracefully, and that only its coordinator reacts to."""
 ATTEMPTS, PAUSE_SECONDS = 3, 0.5
 """How often a process is tried to be started, and the pause before the next time."""
 
@@ -69,7 +70,7 @@ def _start(
     process = context.Process(target=target, args=(far, *arguments), name=name)
     try:
         _start_server()
-        with nullcontext() if script else _no_script():
+        with nullcontext() if script else no_script():
             process.start()
     except (EOFError, OSError):
         near.close()
@@ -86,17 +87,7 @@ def follow(pipe: Connection, handle: Callable[[Any], None]) -> None:
     signals that a scheduler sends to all processes, and processes that this one starts end with it.
     """
     os.setpgid(0, 0)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    own = os.getpid()
-
-    def leave_to_parent(number: int, _frame: FrameType | None) -> None:
-        if os.getpid() != own:  # a child, which whoever started it may end
-            signal.signal(number, signal.SIG_DFL)
-            os.kill(os.getpid(), number)
-
-    for number in FOR_PARENT - {signal.SIGINT}:
-        signal.signal(number, leave_to_parent)  # not SIG_IGN, which programs it runs would inherit
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, FOR_PARENT)  # blocked in the server
+    leave_signals_to_parent()
 
     def listen() -> None:
         while True:
@@ -113,26 +104,9 @@ def end_group() -> None:
     os.killpg(0, signal.SIGKILL)
 
 
-@contextmanager
-def _no_script() -> Iterator[None]:
-    """Hide the main script from `multiprocessing`, which would import it in every process.
-
-    Workers do not need it, and a script without a main guard would start its study again.
-    """
-    script = sys.modules["__main__"]
-    sys.modules["__main__"] = ModuleType("__main__")
-    try:
-        yield
-    finally:
-        sys.modules["__main__"] = script
-
-
 def _start_server() -> None:
     """Start the server with signals blocked: Ctrl-C while it imports torch must not kill it."""
     place_sockets()
     resource_tracker.ensure_running()  # starting it would unblock SIGINT again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, FOR_PARENT)
-    try:
+    with signals_blocked():
         forkserver.ensure_running()
-    finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)

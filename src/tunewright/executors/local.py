@@ -60,7 +60,8 @@ class LocalExecutor:
 
     fresh: replace a worker after every run. run_override: see `job.run`; it is pickled, functions
     by their name. memory_gib: the memory limit of a worker; a run that is alone may use `slots`
-    times as much.
+    times as much. processes: how many train each run together, on a GPU each: a worker and those
+    that it starts.
     """
 
     def __init__(
@@ -72,9 +73,11 @@ class LocalExecutor:
         fresh: bool = False,
         run_override: Run | None = None,
         memory_gib: float | None = None,
+        processes: int = 1,
     ):
         self.slots, self._memory_gib, self._memory = slots, memory_gib, HostMemory(memory_gib)
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
+        self._processes = processes
         self._run_override = (
             None if run_override is None else _PickledRun(pickle.dumps(run_override))
         )
@@ -147,18 +150,23 @@ class LocalExecutor:
 
     def next_place(self) -> RunPlace:
         """Return the place of the idle worker that gets the next run, or of a new worker."""
-        return self._idle[-1].place() if self._idle else RunPlace(gpu=self._gpu(self._free_index()))
+        if self._idle:
+            return self._idle[-1].place()
+        gpus = self._gpus_of(self._free_index())
+        return RunPlace(gpu=gpus[0] if gpus else None)
 
     def _new_worker(self) -> "_Worker":
         index = self._free_index()
-        return _Worker(index, self._gpu(index), self._run_override)
+        return _Worker(index, self._gpus_of(index), self._processes, self._run_override)
 
     def _free_index(self) -> int:
         taken = {worker.index for worker in [*self._idle, *self._busy]}
         return next(i for i in range(len(taken) + 1) if i not in taken)
 
-    def _gpu(self, index: int) -> str | None:
-        return self._gpus[index % len(self._gpus)] if self._gpus else None
+    def _gpus_of(self, index: int) -> list[str]:
+        """Return the GPUs of a worker, one for each of its processes; empty for the CPU."""
+        first, there = index * self._processes, len(self._gpus)
+        return [self._gpus[(first + at) % there] for at in range(self._processes * bool(there))]
 
     def memory_limit(self, resources: Resources) -> float | None:
         """Return how much memory a run may hold, in GiB; None for no limit."""
@@ -211,12 +219,15 @@ class _PickledRun:
 class _Worker:
     """A process and the pipe to it; the worker ends when the pipe closes."""
 
-    def __init__(self, index: int, gpu: str | None, run_override: _PickledRun | None) -> None:
-        self.index, self.gpu = index, gpu
+    def __init__(
+        self, index: int, gpus: Sequence[str], processes: int, run_override: _PickledRun | None
+    ) -> None:
+        self.index, self.gpu = index, gpus[0] if gpus else None
         self._idle_mib: float | None = None
         self.process, self.pipe = start_process(
             work,
-            gpu,
+            list(gpus),
+            processes,
             run_override,
             name=f"tunewright-worker-{index}",
             script=run_override is not None and run_override.in_script,
@@ -268,21 +279,23 @@ class _Worker:
         return WorkerDeath(signal=-code) if code < 0 else WorkerDeath(exit_code=code)
 
 
-def work(pipe: Connection, gpu: str | None, run_override: Run | None) -> None:
+def work(pipe: Connection, gpus: Sequence[str], processes: int, run_override: Run | None) -> None:
     """Run a worker's loop: train each received folder, then send `True`, until the pipe closes.
 
-    `False` is sent at each report of a run.
+    `False` is sent at each report of a run. gpus: of the run's processes, this one's first.
     """
     inbox: SimpleQueue[tuple[str, int, float | None]] = SimpleQueue()
     follow(pipe, inbox.put)
-    if gpu is not None:
-        os.environ["CUDA_VISIBLE_DEVICES"] = gpu
+    if gpus:
+        os.environ["CUDA_VISIBLE_DEVICES"] = gpus[0]
     from tunewright import job
+    from tunewright.training.ranks.team import RankTeam
 
     keep_freed_memory(os.environ)
     waits = ThreadWaits(os.environ)
     gc.freeze()  # the server's imports never become garbage: saves 0.2 s after every run
     lock = threading.Lock()
+    team = RankTeam(job.serve_rank, gpus)
 
     def send(finished: bool) -> None:
         try:
@@ -302,6 +315,9 @@ def work(pipe: Connection, gpu: str | None, run_override: Run | None) -> None:
                     on_report=lambda: send(False),
                     run_override=run_override,
                     memory_gib=memory_gib,
+                    processes=processes,
+                    team=team,
+                    on_killed_rank=end_group,  # so it is judged as the worker's own death
                 )
         except (NotWritten, OSError):  # of the outcome or the log; others are in the outcome
             sys.exit(os.EX_IOERR)

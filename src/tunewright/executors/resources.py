@@ -36,9 +36,11 @@ class Share:
 def share(config: ExecutorConfig, jobs: int | None) -> Share:
     """Divide the machine: by GPUs if there are any, else by cores, within the free memory.
 
-    jobs: the number of slots, if the user has set it. Raises ConfigError for several jobs, or a
-    memory limit, with the inline executor.
+    A slot is that of a trial: of `executor.processes` GPUs, or as many cores. jobs: the number of
+    slots, if the user has set it. Raises ConfigError for several jobs, or a memory limit, with the
+    inline executor, and for more processes than GPUs.
     """
+    each = config.processes
     if config.type == "inline":
         if jobs not in (None, 1):
             raise ConfigError(
@@ -61,15 +63,25 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
         each += ", as asked" if jobs else "; --jobs changes their number"
         return Share(jobs or JOBS, threads_each(config), (), each)
     gpus = visible_gpus()
+    if gpus and each > len(gpus):
+        raise ConfigError(
+            f"executor.processes = {each} with {len(gpus)} GPU(s) visible",
+            expected="a GPU for each process of a trial",
+            remedy=f"Set executor.processes={len(gpus)}, or hide the GPUs to train on the CPU: "
+            "CUDA_VISIBLE_DEVICES= tunewright ...",
+        )
     free_gib = free_mib() / 1024
     limit = None if gpus else config.memory_gib  # on a GPU, memory_gib limits the GPU's memory
-    by_memory = max(1, int(free_gib / (limit or WORKER_GIB)))
+    by_memory = max(1, int(free_gib / (limit or each * WORKER_GIB)))
     if jobs is not None:
         slots, why = jobs, "as asked"
     elif gpus:
-        slots, why = min(len(gpus), by_memory), f"{len(gpus)} GPU(s)"
+        slots, why = min(len(gpus) // each, by_memory), f"{len(gpus)} GPU(s)"
     else:
-        slots, why = min(cores(), by_memory), f"{cores()} cores, {free_gib:.0f} GiB free"
+        slots = min(max(1, cores() // each), by_memory)
+        why = f"{cores()} cores, {free_gib:.0f} GiB free"
+    if each > 1:
+        why += f", {each} processes a trial"
     return Share(slots, threads_each(config, slots), tuple(gpus), why)
 
 

@@ -11,6 +11,7 @@ from tunewright.config.sources import source_of
 from tunewright.config.tree import get
 from tunewright.errors import ConfigError, SpaceError
 from tunewright.recipes.recipe import Recipe
+from tunewright.recipes.several_processes import check_processes
 from tunewright.spaces.read import SpaceFile
 
 
@@ -19,6 +20,7 @@ def check_before_training(recipe: Recipe, config: RunConfig) -> list[str]:
 
     Raises DataError and ConfigError for what cannot be trained.
     """
+    check_processes(recipe, config)
     notices = recipe.check_data(config)
     if config.fidelity is not None:
         notices = [*notices, *recipe.fidelities[config.fidelity].check(config)]

@@ -17,6 +17,7 @@ from tunewright.spaces.space import Space
 from tunewright.training.schedule import FINE
 
 if TYPE_CHECKING:
+    from tunewright.training.ranks.ranks import Ranks
     from tunewright.training.reporter import Reporter
 
 Run = Callable[[RunFolder, Any, "Reporter"], Outcome]
@@ -190,14 +191,26 @@ class Recipe:
         """Return whether the recipe has a capability."""
         return bool(self.capabilities.get(capability))
 
-    def start(self, folder: RunFolder, config: RunConfig, reporter: "Reporter") -> Outcome:
-        """Train in this process; imports the torch wing."""
+    def start(
+        self,
+        folder: RunFolder,
+        config: RunConfig,
+        reporter: "Reporter",
+        ranks: "Ranks | None" = None,
+    ) -> Outcome:
+        """Train in this process; imports the torch wing.
+
+        ranks: the processes that train together, if there are several; only for `uses_trainer`.
+        """
         if self.run:
             run: Run = import_object(self.run) if isinstance(self.run, str) else self.run
             return run(folder, config, reporter)
         from tunewright.training.start import start
 
-        return start(import_object(self.setup), config, self.goals(config)[0], folder, reporter)
+        setup, goal = import_object(self.setup), self.goals(config)[0]
+        if ranks is None:
+            return start(setup, config, goal, folder, reporter)
+        return start(setup, config, goal, folder, reporter, ranks)
 
     def scheduled_values(self, config: RunConfig) -> list[ScheduledValue]:
         """Return what follows the clock of a training: the learning rate, then the recipe's own.

@@ -12,7 +12,9 @@ from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Goal, Outcome
 from tunewright.runs.shared_choice import share_choice
 from tunewright.training.autotune.autotune import choose_settings
+from tunewright.training.autotune.timing_cache import StepSettings
 from tunewright.training.device import default_device
+from tunewright.training.ranks.ranks import ALONE, Ranks
 from tunewright.training.reporter import Reporter
 from tunewright.training.task import Setup
 from tunewright.training.trainer import TrainingPlan, train
@@ -24,13 +26,18 @@ def start(
     goal: Goal,
     folder: RunFolder,
     report: Reporter,
+    ranks: Ranks = ALONE,
 ) -> Outcome:
-    """Train `config` in `folder`; automatic choices are written into its config first."""
+    """Train `config` in `folder`; automatic choices are written into its config first.
+
+    ranks: the processes that train together; rank 0 chooses for all.
+    """
     device = default_device()
     training = config.training
     setup = make_setup(config, device)
-    with share_choice(folder) as together:
-        choice, notices = choose_settings(setup, config, device, together)
+    choice, notices = ranks.from_leader(_choose(setup, config, device, folder, ranks))
+    if not ranks.leads:
+        return train(setup, _plan(config, goal, choice), report, folder, ranks)
     chosen = dict(setup.resolved)
     if "auto" in (training.precision, training.layout, training.compile):
         chosen["training.precision"] = {"no": "fp32"}.get(choice.precision, choice.precision)
@@ -45,5 +52,21 @@ def start(
         write_json(folder.path / name, content)
     for notice in [*setup.notices, *notices]:
         print(notice)
-    plan = TrainingPlan(config, *goal, choice.precision, choice.layout, choice.compiled)
-    return train(setup, plan, report, folder)
+    return train(setup, _plan(config, goal, choice), report, folder, ranks)
+
+
+def _choose(
+    setup: Setup, config: RunConfig, device: torch.device, folder: RunFolder, ranks: Ranks
+) -> tuple[StepSettings, list[str]]:
+    """Return the settings of the steps and notices on them; on other ranks than 0 anything."""
+    if not ranks.leads:
+        return StepSettings("no", "contiguous"), []
+    if not ranks.alone:  # their exchanges cannot be compiled
+        compiles = {"compile": "never"}
+        config = config.model_copy(update={"training": config.training.model_copy(update=compiles)})
+    with share_choice(folder) as together:
+        return choose_settings(setup, config, device, together)
+
+
+def _plan(config: RunConfig, goal: Goal, choice: StepSettings) -> TrainingPlan:
+    return TrainingPlan(config, *goal, choice.precision, choice.layout, choice.compiled)

@@ -6,7 +6,7 @@ The trainer, the learning-rate finder and autotune all take their steps with `Tr
 import inspect
 import math
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -19,6 +19,9 @@ from torch.optim import Optimizer
 
 from tunewright.training.autotune.precision import Precision
 from tunewright.training.optim import set_factor, set_training
+from tunewright.training.ranks.batch_parts import rows_of
+from tunewright.training.ranks.random_rows import RandomRows
+from tunewright.training.ranks.ranks import ALONE, Ranks
 from tunewright.training.task import Batch, Clock, Loader, Loss, StepContext, Task
 from tunewright.training.weight_average import WeightAverage
 
@@ -46,7 +49,10 @@ class TrainingStep:
     """Takes the steps of one training.
 
     stepping: what runs the forward pass in place of `model`: the same weights, compiled.
-    average: of the weights, updated after each step.
+    average: of the weights, updated after each step. ranks: the processes that take each step
+    together. random: lets them draw the numbers of one process.
+
+    weight: of the last step, what its loss counts in a mean over an epoch.
     """
 
     def __init__(
@@ -59,10 +65,14 @@ class TrainingStep:
         clip_norm: float | None = None,
         average: WeightAverage | None = None,
         stepping: nn.Module | None = None,
+        ranks: Ranks = ALONE,
+        random: RandomRows | None = None,
     ) -> None:
         self.task, self.model, self.optimizer = task, model, optimizer
         self.precision, self.clip_norm, self.average = precision, clip_norm, average
         self.stepping = model if stepping is None else stepping
+        self.ranks, self.random = ranks, random
+        self.weight: float | Tensor = 0.0
         # Tasks written before StepContext take three arguments.
         self._after_step_takes_context = _accepts(task.after_step, 4)
 
@@ -83,19 +93,15 @@ class TrainingStep:
         """
         set_training(self.optimizer, training=True)
         set_factor(self.optimizer, lr_factor)
-        context = StepContext(
-            clock,
-            self.stepping,
-            self.optimizer,
-            self.precision.autocast,
-            self.precision.scaler.scale,
-        )
+        context = self._context(batches, clock)
         # The loss is inside too: its matrix products can be larger than the model's.
-        with self.precision.autocast():
+        with self._draws(batches, context), self.precision.autocast():
             loss = self.task.backward(self.stepping, batches, context)
+        loss = context.mean(loss)
         if only_if_finite and not math.isfinite(float(loss.total)):
             self.optimizer.zero_grad(set_to_none=True)
             return loss
+        self.ranks.sum_gradients([p for p in self.model.parameters() if p.requires_grad])
         norm = self._clip()
         if only_if_finite and not self._is_finite(norm):
             self.optimizer.zero_grad(set_to_none=True)
@@ -105,8 +111,41 @@ class TrainingStep:
         if updated:
             if self.average is not None:
                 self.average.update_parameters(self.model)
-            self._call_after_step(batches, loss, context)
+            with self._draws(batches, context):
+                self._call_after_step(batches, loss, context)
         return loss
+
+    def _context(self, batches: Sequence[Batch], clock: Clock) -> StepContext:
+        """Return the context of a step, and keep its weight."""
+        weights = [self.task.weight(batch) for batch in batches]
+        self.weight = sum(weights)
+        context = StepContext(
+            clock,
+            self.stepping,
+            self.optimizer,
+            self.precision.autocast,
+            self.precision.scaler.scale,
+        )
+        if self.ranks.alone:
+            return context
+        own = float(self.weight)
+        found = self.ranks.gather_numbers([own, *(float(rows_of(batch)) for batch in batches)])
+        total = sum(one[0] for one in found)
+        self.weight, share = total, own / total
+        scale = self.precision.scaler.scale
+        rows = [[int(one[at]) for one in found] for at in range(1, len(batches) + 1)]
+        return replace(
+            context,
+            scale=lambda total: scale(total * share),
+            ranks=self.ranks,
+            share=share,
+            rows=rows,
+        )
+
+    def _draws(
+        self, batches: Sequence[Batch], context: StepContext
+    ) -> AbstractContextManager[None]:
+        return nullcontext() if self.random is None else self.random.step(batches, context.rows)
 
     def _clip(self) -> Tensor | None:
         """Clip the gradient; return its norm before, None where it is not clipped."""

@@ -11,6 +11,8 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.utils._pytree import tree_leaves, tree_map
 
+from tunewright.training.ranks.ranks import ALONE, Ranks
+
 Arrays = Mapping[str, Tensor]
 Batch = Any
 
@@ -97,9 +99,16 @@ class StepContext:
     takes the step (compiled where the run is compiled); a second forward pass goes through it.
     optimizer: its groups already have the learning rate of this step. autocast: opens the
     precision of the run; `Task.backward` is called inside it, `Task.after_step` is not. scale:
-    multiplies a loss by the factor of mixed precision (1 except in fp16).
+    multiplies a loss by the factor of mixed precision (1 except in fp16), and by the share of this
+    process where several train together.
 
     Until the optimiser steps, gradients carry that factor; it is the same for all losses of a step.
+
+    Where several processes train together, each has some rows of every micro-batch, and the step
+    adds up what `Task.backward` left in `.grad` of each; what a task computes from a loss or from
+    gradients itself it takes from `mean` and `summed`, and vectors of the other rows from `gather`.
+    ranks: these processes. share: the weight of this one's rows in the step. rows: how many each
+    process has, for every micro-batch.
     """
 
     clock: Clock
@@ -107,6 +116,51 @@ class StepContext:
     optimizer: Optimizer
     autocast: Callable[[], AbstractContextManager[Any]]
     scale: Callable[[Tensor], Tensor]
+    ranks: Ranks = ALONE
+    share: float = 1.0
+    rows: Sequence[Sequence[int]] = ()
+
+    def mean(self, loss: Loss) -> Loss:
+        """Return the loss of the whole step, detached, from that of this process's rows."""
+        if self.ranks.alone:
+            return loss
+        names = list(loss.terms)
+        values = [one.detach().double() for one in (loss.total, *loss.terms.values())]
+        found = torch.stack(values) * self.share
+        self.ranks.sum_([found])
+        total, *terms = found.to(loss.total.dtype).unbind()
+        return Loss(total, dict(zip(names, terms, strict=True)))
+
+    def summed(self, gradients: Sequence[Tensor]) -> list[Tensor]:
+        """Return gradients, as `gradients` gives them, of the rows of all processes."""
+        if self.ranks.alone:
+            return list(gradients)
+        found = [gradient.clone() for gradient in gradients]
+        self.ranks.sum_(found)
+        return found
+
+    def gather(self, tensors: Sequence[Tensor], batches: Sequence[int]) -> list[Tensor]:
+        """Return tensors of micro-batches, one after another, with the rows of all processes.
+
+        tensors: of one width or shape, each with the rows of the micro-batches numbered `batches`
+        first. The order is that of one process, and gradients flow back to their rows.
+        """
+        if self.ranks.alone:
+            return list(tensors)
+        counts = [self.rows[at] for at in batches]
+        own = [sum(of_rank) for of_rank in zip(*counts, strict=True)]
+        # Gathered rows come by rank; here they are put in order by micro-batch, then rank.
+        starts = [sum(own[:rank]) for rank in range(len(own))]
+        order: list[int] = []
+        for count in counts:
+            for rank, rows in enumerate(count):
+                order += range(starts[rank], starts[rank] + rows)
+                starts[rank] += rows
+        together = self.ranks.gather(torch.stack(list(tensors), 1), own)
+        if len(counts) > 1:
+            index = torch.tensor(order, device=together.device)
+            together = together.index_select(0, index)
+        return list(together.unbind(1))
 
     def backward(self, total: Tensor) -> None:
         """Add the gradients of `total` to `.grad`; use it in place of `Tensor.backward`."""

@@ -5,7 +5,6 @@ order of one step is in `training.step`; what a checkpoint holds, and when a tra
 `training.state`.
 """
 
-import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +17,7 @@ from torch import Tensor, nn
 from torch.amp.grad_scaler import GradScaler
 
 from tunewright.config.schema import RunConfig
-from tunewright.errors import Diverged
+from tunewright.errors import DataError
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import EndRequest, Outcome
 from tunewright.training.autotune.memory_format import Layout, lay_out
@@ -28,8 +27,19 @@ from tunewright.training.costs import latency_ms, size_of
 from tunewright.training.goal import score_of
 from tunewright.training.optim import make_optimizer, set_training
 from tunewright.training.randomness import seed_all
+from tunewright.training.ranks.batch_norm import share_batch_norms
+from tunewright.training.ranks.batch_parts import BatchParts
+from tunewright.training.ranks.evaluation import evaluate_together
+from tunewright.training.ranks.following import FollowedCheckpoints
+from tunewright.training.ranks.random_rows import RandomRows
+from tunewright.training.ranks.ranks import ALONE, Ranks
 from tunewright.training.reporter import Reporter
 from tunewright.training.schedule import factor, warmup_notices
+from tunewright.training.state.bad_steps import (
+    count_if_skipped,
+    first_bad_step,
+    refuse_divergence,
+)
 from tunewright.training.state.checkpoint_state import CheckpointParts, resume
 from tunewright.training.state.kept_predictions import write_predictions
 from tunewright.training.state.train_state import TrainState
@@ -39,14 +49,11 @@ from tunewright.training.step import (
     micro_batches,
     steps_per_epoch,
 )
-from tunewright.training.task import Clock, Loader, Loss, Metrics, Setup, Task
+from tunewright.training.task import Clock, Loader, Metrics, Setup, Task
 from tunewright.training.usage.data_wait import TimedBatches
 from tunewright.training.weight_average import WeightAverage, average_notices
 
 GOAL_PREFIX = "val_"
-LOWER_RATE = "A lower optim.lr, training.clip_norm or a warm-up usually helps."
-MOST_BAD_STEPS = 3
-"""Steps in a row without a finite loss or gradient that end a run, where a task leaves them out."""
 
 
 @dataclass(frozen=True)
@@ -64,14 +71,21 @@ class TrainingPlan:
     compiled: bool = False
 
 
-def train(setup: Setup, plan: TrainingPlan, report: Reporter, folder: RunFolder) -> Outcome:
+def train(
+    setup: Setup,
+    plan: TrainingPlan,
+    report: Reporter,
+    folder: RunFolder,
+    ranks: Ranks = ALONE,
+) -> Outcome:
     """Train until the horizon, early stopping, or a request; resume if there is a checkpoint.
 
-    The best weights are on disk afterwards; the model has the last ones. Raises Diverged when the
+    ranks: the processes that train together, each of which calls this; only rank 0 writes. The best
+    weights are on disk afterwards; the model has the last ones. Raises Diverged when the
     loss or the goal stops being finite, ConfigError when the task does not measure the goal.
     """
     try:
-        return _Run(setup, plan, report, folder).outcome()
+        return _Run(setup, plan, report, folder, ranks).outcome()
     finally:
         # Accelerate's state is global; the next run of this worker process needs its own.
         AcceleratorState._reset_state(reset_partial_state=True)
@@ -82,21 +96,30 @@ class _Run:
     """One attempt at a run: the objects that live through its epochs."""
 
     def __init__(
-        self, setup: Setup, plan: TrainingPlan, report: Reporter, folder: RunFolder
+        self,
+        setup: Setup,
+        plan: TrainingPlan,
+        report: Reporter,
+        folder: RunFolder,
+        ranks: Ranks,
     ) -> None:
         self.setup, self.task, self.report = setup, setup.task, report
-        self.folder = folder
+        self.folder, self.ranks = folder, ranks
+        self.batches: Loader = setup.train if ranks.alone else BatchParts(setup.train, ranks)
         self.plan, self.training = plan, plan.config.training
         self.accelerator = Accelerator(
             cpu=not torch.cuda.is_available(), mixed_precision=plan.precision
         )
         lay_out(setup.model, plan.layout)
+        share_batch_norms(setup.model, ranks)
         self.optimizer = make_optimizer(plan.config.optim, self.task.param_groups(setup.model))
         self.model: nn.Module = self.accelerator.prepare(setup.model)
         decay = self.training.ema_decay
         self.average = WeightAverage(self.model, decay) if decay is not None else None
         off = GradScaler(self.accelerator.device.type, enabled=False)
         scaler = self.accelerator.scaler or off
+        device = self.accelerator.device
+        self.random = RandomRows(self.model, ranks, device, plan.config.seed)
         self.step = TrainingStep(
             self.task,
             self.model,
@@ -106,11 +129,14 @@ class _Run:
             average=self.average,
             # Shares its weights with the model; checkpoints, the average and evaluation use that.
             stepping=cast(nn.Module, torch.compile(self.model)) if plan.compiled else None,
+            ranks=ranks,
+            random=self.random,
         )
         self.parts = CheckpointParts(
             self.model, self.optimizer, self.task, self.average, self.accelerator.scaler
         )
-        self.checkpoints = Checkpoints(
+        kind = Checkpoints if ranks.leads else FollowedCheckpoints
+        self.checkpoints = kind(
             folder.checkpoints,
             keep_last=self.training.keep_last,
             keep_best=self.training.keep_best,
@@ -135,6 +161,7 @@ class _Run:
     def outcome(self) -> Outcome:
         seed_all(self.plan.config.seed)
         self.state = resume(self.parts, self.checkpoints) or self.state
+        self._begin_alike()
         self.report.begin(self.state.epoch)
         for note in self.notes:
             print(note)
@@ -157,7 +184,7 @@ class _Run:
             self.report.report(
                 self.state.epoch, metrics_by_name, seconds, self.lr, data_wait=self.data_wait
             )
-            request = self.report.request()
+            request = self.ranks.from_leader(self.report.request())
             due = time.perf_counter() - saved >= self.training.checkpoint_seconds
             # Several states that are kept are those of the last epochs, however short these are.
             left = self.training.epochs - self.state.epoch
@@ -170,6 +197,20 @@ class _Run:
             request = None
         return self._end(request)
 
+    def _begin_alike(self) -> None:
+        """Make sure that all ranks go on from the same epoch, with the same weights."""
+        if self.ranks.alone:
+            return
+        epoch = self.ranks.from_leader(self.state.epoch)
+        if epoch != self.state.epoch:
+            raise DataError(
+                f"process {self.ranks.rank} read a checkpoint of epoch {self.state.epoch}",
+                expected=f"that of epoch {epoch}, which process 0 read",
+                remedy="Check that all processes see the same files, and run the command again.",
+            )
+        state = [*self.model.parameters(), *self.model.buffers()]
+        self.ranks.copy_from_leader_([tensor.data for tensor in state])
+
     def _train_epoch(self) -> tuple[dict[str, float], EndRequest | None]:
         """Train on every batch once; return the mean losses, or the request that ended it.
 
@@ -177,52 +218,42 @@ class _Run:
         """
         self.model.train()
         self.task.on_epoch(self.model, self._clock)
+        self.random.begin_epoch(self.state.epoch)
         sums: dict[str, Tensor] = {}
         first_bad: Tensor | None = None  # stays on the device: no step waits for it
         total: float | Tensor = 0.0  # of the weights of all steps: of their rows, as a rule
         skipped, skips = self.state.skipped_steps, self.task.skips_bad_steps
-        loader = TimedBatches(self.setup.train.epoch(self.state.epoch))
+        loader = TimedBatches(self.batches.epoch(self.state.epoch))
         for batches in micro_batches(loader, self.training.accumulate):
             lr_factor = factor(self.plan.config.schedule, self._clock)
             self.lr = self.plan.config.optim.lr * lr_factor
             loss = self.step.take(batches, self._clock, lr_factor, only_if_finite=skips)
             self.state.step += 1
-            if not (skips and self._count_if_skipped(loss)):
-                first_bad = _first_bad_step(first_bad, loss.total, self.state.step)
-                weight = sum(self.task.weight(batch) for batch in batches)
+            if not (skips and count_if_skipped(self.state, loss.total)):
+                first_bad = first_bad_step(first_bad, loss.total, self.state.step)
+                weight = self.step.weight
                 total = total + weight
                 for name, value in {"loss": loss.total, **loss.terms}.items():
                     weighted = value.detach() * weight
                     sums[name] = sums[name] + weighted if name in sums else weighted
-            request = self.report.request()
+            request = self.ranks.from_leader(self.report.request())
             if request is not None and request.kind != "pause":  # a pause waits for the epoch
                 return {}, request
-        _refuse_divergence(first_bad)
+        refuse_divergence(first_bad)
         means = {f"train_{name}": float(value / total) for name, value in sums.items()}
         self.data_wait = loader.share()  # after the device has ended the epoch's work
         skipped = self.state.skipped_steps - skipped
         return means | ({"skipped_steps": float(skipped)} if skipped else {}), None
 
-    def _count_if_skipped(self, loss: Loss) -> bool:
-        """Return whether the last step was left out; raise Diverged after too many in a row."""
-        state = self.state
-        if math.isfinite(float(loss.total)):
-            state.skipped_in_a_row = 0
-            return False
-        state.skipped_steps += 1
-        state.skipped_in_a_row += 1
-        if state.skipped_in_a_row >= MOST_BAD_STEPS:
-            raise Diverged(
-                f"the loss or its gradient is not finite in {MOST_BAD_STEPS} steps in a row, the "
-                f"last one step {state.step}",
-                remedy=LOWER_RATE,
-            )
-        return True
-
     def _validate(self) -> tuple[Metrics, dict[str, float]]:
         set_training(self.optimizer, training=False)  # the weights to keep, where these are others
-        metrics = run_evaluation(self.task, self._best_model, self.setup.valid)
-        scores = {f"{GOAL_PREFIX}{name}": value for name, value in metrics.compute().items()}
+        model, valid = self._best_model, self.setup.valid
+        if self.ranks.alone:
+            metrics = run_evaluation(self.task, model, valid)
+        else:
+            metrics = evaluate_together(self.task, model, valid, self.ranks)
+        found = self.ranks.from_leader(metrics.compute() if self.ranks.leads else None) or {}
+        scores = {f"{GOAL_PREFIX}{name}": value for name, value in found.items()}
         self.task.on_valid(scores, self._clock)
         return metrics, scores
 
@@ -230,8 +261,9 @@ class _Run:
         """Remember the best epoch, and keep its weights."""
         score = score_of(scores, self.plan.metric, when=f"after epoch {self.state.epoch}")
         if self.state.record(score, scores, self.plan.direction, self.training.min_delta):
-            self._best_pass = metrics
-            self._unwritten = metrics if self.training.keep_predictions else None
+            self._best_pass = metrics if self.ranks.leads else None
+            keeps = self.ranks.leads and self.training.keep_predictions
+            self._unwritten = metrics if keeps else None
         self.checkpoints.offer(
             self.state.epoch, score, scores, lambda: self._best_model.state_dict()
         )
@@ -266,7 +298,7 @@ class _Run:
     def _costs(self, *, done: bool) -> dict[str, float]:
         costs = size_of(self.setup.model)
         goals = [goal.partition(":")[0] for goal in self.plan.config.goals]
-        if done and (self.training.latency or "latency_ms" in goals):
+        if done and self.ranks.leads and (self.training.latency or "latency_ms" in goals):
             costs["latency_ms"] = latency_ms(self.task, self._best_model, self.setup.valid)
         return costs
 
@@ -307,20 +339,6 @@ def run_evaluation(task: Task, model: nn.Module, loader: Loader) -> Metrics:
             metrics.update(task.predict(model, batch))
     model.train(was_training)
     return metrics
-
-
-def _first_bad_step(known: Tensor | None, loss: Tensor, step: int) -> Tensor:
-    """Return the first step whose loss is not finite, on the device; 0 while there is none."""
-    bad = (~torch.isfinite(loss.detach())).to(torch.int64) * step
-    return bad if known is None else torch.where(known > 0, known, bad)
-
-
-def _refuse_divergence(first_bad: Tensor | None) -> None:
-    if first_bad is not None and (step := int(first_bad)) > 0:
-        raise Diverged(
-            f"the loss is not a finite number at step {step}",
-            remedy=LOWER_RATE,
-        )
 
 
 def _prunes(request: EndRequest | None) -> bool:

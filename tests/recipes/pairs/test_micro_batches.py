@@ -1,6 +1,7 @@
 """Micro-batches of `pairs` give the step of the whole batch: rows, losses, gradients, memory."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -115,7 +116,7 @@ def test_both_passes_drop_the_same_units(head: str, loss: str) -> None:
     vectors = [whole(images, texts) for images, texts, _ in batches]
     images, texts = (torch.cat(side) for side in zip(*vectors, strict=True))
     ids = torch.cat([ids for _, _, ids in batches])
-    total = PairTask().contrast(whole, images, texts, ids).total
+    total = PairTask().contrast(whole, [images, texts], [ids[:, 0]]).total
     total.backward()
     after = torch.get_rng_state()
     torch.manual_seed(11)
@@ -140,7 +141,8 @@ def test_a_scaled_backward_scales_every_gradient_once() -> None:
     batches = cut(rows(plain), 3)
     for model, factor in ((plain, 1.0), (scaled, 1024.0)):
         torch.manual_seed(1)
-        cached_backward(PairTask(), model, batches, lambda total, f=factor: (total * f).backward())
+        context = replace(plain_context(model), scale=lambda total, f=factor: total * f)
+        cached_backward(PairTask(), model, batches, context)
     for name, gradient in gradients(plain).items():
         assert torch.allclose(gradients(scaled)[name], 1024.0 * gradient), name
 
@@ -216,7 +218,8 @@ def test_on_a_gpu_both_passes_drop_the_same_units() -> None:
     torch.manual_seed(11)
     vectors = [whole(images, texts) for images, texts, _ in batches]
     images, texts = (torch.cat(side) for side in zip(*vectors, strict=True))
-    PairTask().contrast(whole, images, texts, torch.cat([b[2] for b in batches])).total.backward()
+    ids = torch.cat([b[2] for b in batches])
+    PairTask().contrast(whole, [images, texts], [ids[:, 0]]).total.backward()
     torch.manual_seed(11)
     PairTask().backward(cached, batches, plain_context(cached))
     assert_same(whole, cached)

@@ -3,13 +3,13 @@
 import pytest
 import torch
 
-from tunewright.job import cause_of
 from tunewright.training.memory.device import (
     device_peak_mib,
     free_device_bytes,
     reset_device_peak,
 )
 from tunewright.training.memory.limit import limit_memory
+from tunewright.training.state.failure import cause_of
 
 pytestmark = pytest.mark.gpu
 MIB = 2**20

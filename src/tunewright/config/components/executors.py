@@ -22,17 +22,19 @@ else:
 class ExecutorConfig(Section):
     """How trials run. isolation: warm workers that live across trials, or one per trial.
 
-    threads: CPU threads per worker (null = its share of the cores). trial_timeout: seconds after
-    which a trial fails (null = never). grace_seconds: how long a stop waits for checkpoints.
-    retries: how often a trial whose worker was killed is resumed from its last checkpoint.
-    memory_gib: the most that a worker may hold (null = no limit), of its GPU where it has one, else
-    of RAM; a trial that must run alone may hold the share of all workers. options: keyword
-    arguments of the executor of an installed package. ray: the cluster and the workers of the
-    executor ray. slurm: the jobs of the executors slurm and local_jobs.
+    processes: how many train each trial together, on one GPU each, or on the CPU with its threads
+    divided among them. threads: CPU threads per trial (null = its share of the cores).
+    trial_timeout: seconds after which a trial fails (null = never). grace_seconds: how long a stop
+    waits for checkpoints. retries: how often a trial whose worker was killed is resumed from its
+    last checkpoint. memory_gib: the most that a trial may hold (null = no limit), of its GPU where
+    it has one, else of RAM; a trial that must run alone may hold the share of all workers.
+    options: keyword arguments of the executor of an installed package. ray: the cluster and the
+    workers of the executor ray. slurm: the jobs of the executors slurm and local_jobs.
     """
 
     type: ExecutorName = "local"
     isolation: Literal["worker", "trial"] = "worker"
+    processes: Count = 1
     threads: Count | None = None
     trial_timeout: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 1
@@ -44,6 +46,10 @@ class ExecutorConfig(Section):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
+        if self.processes > 1 and self.type != "local":
+            raise ValueError(
+                f"processes=1, since only the executor local starts more, not {self.type}"
+            )
         if self.type not in SHIPPED:
             refuse_plugin_options(EXECUTORS, self.type, self.options, what="executor")
         elif self.options:

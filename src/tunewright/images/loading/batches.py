@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from copy import copy
 from dataclasses import dataclass, replace
+from itertools import accumulate, pairwise
 from typing import NamedTuple, Self
 
 import numpy as np
@@ -44,8 +45,11 @@ class Normalisation:
 
 Take = Callable[[slice], Tensor]
 """Returns the pictures of a part of a batch: new uint8 [b, 3, S, S], which may be changed."""
-Finish = Callable[[Take, Tensor, Tensor], Iterator[ImageBatch]]
-"""Makes the micro-batches of a batch, from its pictures, labels [B] and rows [B]."""
+Finish = Callable[[Take, Tensor, Tensor, int], Iterator[ImageBatch]]
+"""Makes the micro-batches of a batch, from its pictures, labels [B] and rows [B].
+
+These are of what `Finishing.needed` names; the number is that of the rows of the whole batch.
+"""
 
 CPU = torch.device("cpu")
 IMAGENET = Normalisation((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
@@ -91,9 +95,16 @@ class ImageBatches:
     def epoch(self, epoch: int) -> Iterator[ImageBatch]:
         """Yield the micro-batches of one epoch; a pure function of seed and epoch."""
         finish = self.finishing.epoch(self.order.batching, epoch)
-        for rows in self.order.epoch(epoch):
+        for batch in self.order.epoch(epoch):
+            rows = batch[self.finishing.needed(self.order.batching, len(batch))]
             places = rows if self.rows_of is None else self.rows_of[rows]
-            yield from finish(self._make_take(places), self.labels[rows], rows)
+            yield from finish(self._make_take(places), self.labels[rows], rows, len(batch))
+
+    def of_rank(self, rank: int, ranks: int) -> Self:
+        """Return the part of each micro-batch that one of several processes has."""
+        found = copy(self)
+        found.order = self.order.of_rank(rank, ranks)
+        return found
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> Self:
         """Return the same batches with all pictures moved to `device`, if they fit into the budget.
@@ -135,29 +146,42 @@ class Finishing:
     mix: Mix | None = None
     device: torch.device = CPU
 
+    def needed(self, batching: Batching, count: int) -> Tensor | slice:
+        """Return which of the `count` rows of a batch this process reads.
+
+        Those that it trains on; all where pictures are mixed with others of the batch.
+        """
+        if batching.ranks == 1 or self.mix is not None:
+            return slice(None)
+        return torch.cat([torch.arange(p.start, p.stop) for p in batching.parts(count)])
+
     def epoch(self, batching: Batching, epoch: int) -> Finish:
         """Return the function that finishes the batches of an epoch, one after the other."""
         augmenting, mixing = (generator_of(batching.seed, epoch, use) for use in ("augment", "mix"))
 
-        def finish(take: Take, labels: Tensor, rows: Tensor) -> Iterator[ImageBatch]:
-            images = self._vary(take, len(rows), augmenting)
+        def finish(take: Take, labels: Tensor, rows: Tensor, count: int) -> Iterator[ImageBatch]:
+            uniform = None if self.augment is None else self.augment.draw(count, augmenting)
+            if uniform is not None:
+                uniform = uniform[self.needed(batching, count)]
+            images = self._vary(take, len(rows), uniform)
             labels, rows = (tensor.to(self.device, non_blocking=True) for tensor in (labels, rows))
             if self.mix is None:
                 others, share = labels, torch.ones(len(rows), device=self.device)
             else:
                 images, others, share = self.mix(images, labels, mixing)
-            parts = (
-                tensor.tensor_split(batching.micro_batches)
-                for tensor in (images, labels, others, share, rows)
-            )
-            for part in zip(*parts, strict=True):
-                yield ImageBatch(*part)
+            parts = batching.parts(count)
+            if len(rows) < count:  # only those of the parts are there, one after the other
+                ends = [0, *accumulate(part.stop - part.start for part in parts)]
+                parts = [slice(*edges) for edges in pairwise(ends)]
+            for part in parts:
+                yield ImageBatch(
+                    *(tensor[part] for tensor in (images, labels, others, share, rows))
+                )
 
         return finish
 
-    def _vary(self, take: Take, count: int, generator: torch.Generator) -> Tensor:
-        """Augment and normalise the pictures of a batch: float32 [count, 3, S, S]."""
-        uniform = None if self.augment is None else self.augment.draw(count, generator)
+    def _vary(self, take: Take, count: int, uniform: Tensor | None) -> Tensor:
+        """Augment and normalise `count` pictures by their numbers: float32 [count, 3, S, S]."""
 
         def vary(part: slice) -> Tensor:
             images = take(part).to(self.device, non_blocking=True)

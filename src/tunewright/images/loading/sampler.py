@@ -1,5 +1,7 @@
 """Assign rows to the batches of an epoch: a pure function of the seed and the epoch."""
 
+from copy import copy
+
 import numpy as np
 import torch
 from torch import Tensor
@@ -21,6 +23,12 @@ class Order:
             raise DataError("a set without pictures", expected="at least one")
         self.rows, self.batching = rows, batching.limit_to(len(rows))
         self._ends = None if weights is None else _ends(weights, len(rows))
+
+    def of_rank(self, rank: int, ranks: int) -> "Order":
+        """Return the same batches, of which a process has its part of each micro-batch."""
+        found = copy(self)
+        found.batching = self.batching.of_rank(rank, ranks).limit_to(len(self.rows))
+        return found
 
     def __len__(self) -> int:
         """Return the number of batches in an epoch."""

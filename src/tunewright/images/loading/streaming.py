@@ -8,6 +8,7 @@ import logging
 import multiprocessing
 import shutil
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
 import torch
@@ -63,13 +64,23 @@ class StreamedBatches:
         if self._decoding is None:
             self._decoding = self._start()
         finish = self.finishing.epoch(self.order.batching, epoch)
-        batches = self.order.epoch(epoch)
+        batching = self.order.batching
+        whole = self.order.epoch(epoch)
+        batches = [rows[self.finishing.needed(batching, len(rows))] for rows in whole]
         places = self.places  # not `self.places`: the generator would keep `self` alive
         tasks = ([places[row] for row in rows.tolist()] for rows in batches)
-        for images, rows in zip(self._decoding.batches(tasks), batches, strict=True):
+        decoded = self._decoding.batches(tasks)
+        for images, rows, batch in zip(decoded, batches, whole, strict=True):
             if isinstance(images, str):
                 raise DataError(images)
-            yield from finish(torch.as_tensor(images).__getitem__, self.labels[rows], rows)
+            take = torch.as_tensor(images).__getitem__
+            yield from finish(take, self.labels[rows], rows, len(batch))
+
+    def of_rank(self, rank: int, ranks: int) -> "StreamedBatches":
+        """Return the part of each micro-batch that one of several processes has."""
+        found = copy(self)
+        found.order = self.order.of_rank(rank, ranks)
+        return found
 
     def close(self) -> None:
         """End the workers; another epoch would start new ones."""

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tunewright.contrastive.cached_backward import cached_backward
+from tunewright.contrastive.cached_backward import contrastive_backward
 from tunewright.contrastive.losses import LOSSES, ContrastiveLoss
 from tunewright.contrastive.retrieval import (
     RetrievalRanks,
@@ -61,26 +61,23 @@ class PairTask(Task):
 
     def loss(self, model: nn.Module, batch: Batch) -> Loss:
         """Compute the contrastive loss; the temperature is reported as a term."""
-        images, texts = model(batch[0], batch[1])
-        return self.contrast(model, images, texts, batch[2])
-
-    def contrast(self, model: nn.Module, images: Tensor, texts: Tensor, ids: Tensor) -> Loss:
-        """Compute the loss of unit vectors [B, output_dim] with ids [B, 2]."""
-        criterion: ContrastiveLoss = model.criterion  # type: ignore[assignment]
-        total = criterion(images, texts, ids[:, 0])
-        return Loss(total, {"temperature": criterion.temperature})
+        return self.contrast(model, self.encode(model, batch), self.targets(batch))
 
     def encode(self, model: nn.Module, batch: Batch) -> tuple[Tensor, ...]:
         """Return unit vectors of images and of texts, each [B, output_dim]."""
         vectors: tuple[Tensor, ...] = model(batch[0], batch[1])
         return vectors
 
-    def contrast_batches(
-        self, model: nn.Module, vectors: Sequence[Tensor], batches: Sequence[Batch]
+    def targets(self, batch: Batch) -> tuple[Tensor, ...]:
+        """Return the groups of positives, [B]."""
+        return (batch[2][:, 0],)
+
+    def contrast(
+        self, model: nn.Module, vectors: Sequence[Tensor], targets: Sequence[Tensor]
     ) -> Loss:
-        """Compute the loss of the vectors of all `batches` together."""
-        images, texts = vectors
-        return self.contrast(model, images, texts, torch.cat([ids for _, _, ids in batches]))
+        """Compute the loss of unit vectors [B, output_dim] of images and texts, by groups [B]."""
+        criterion: ContrastiveLoss = model.criterion  # type: ignore[assignment]
+        return Loss(criterion(*vectors, *targets), {"temperature": criterion.temperature})
 
     def predict(self, model: nn.Module, batch: Batch) -> Arrays:
         """Return unit vectors of images and texts, with their ids."""
@@ -93,9 +90,7 @@ class PairTask(Task):
 
     def backward(self, model: nn.Module, batches: Sequence[Batch], context: StepContext) -> Loss:
         """Leave the gradients of a step; micro-batches have each other's rows as negatives."""
-        if len(batches) == 1:
-            return super().backward(model, batches, context)
-        return cached_backward(self, model, batches, context)
+        return contrastive_backward(self, model, batches, context)
 
     def after_step(
         self, model: nn.Module, batches: Sequence[Batch], loss: Loss, context: StepContext

@@ -6,7 +6,7 @@ from typing import Literal, cast
 import torch
 from torch import Tensor, nn
 
-from tunewright.contrastive.cached_backward import cached_backward
+from tunewright.contrastive.cached_backward import contrastive_backward
 from tunewright.recipes.retina.config import METRICS
 from tunewright.recipes.retina.data.batches import EyeBatch
 from tunewright.recipes.retina.data.eye_table import BRANCHES
@@ -43,23 +43,26 @@ class TripartiteTask(Task):
 
     def loss(self, model: nn.Module, batch: EyeBatch) -> Loss:
         """Return the sum of the branches' losses."""
-        return self.contrast_batches(model, self.encode(model, batch), [batch])
+        return self.contrast(model, self.encode(model, batch), self.targets(batch))
 
     def encode(self, model: nn.Module, batch: EyeBatch) -> tuple[Tensor, ...]:
         """Return the vectors of the three branches and of their texts, six of [B, embed_dim]."""
         found: tuple[Tensor, ...] = model(batch.left, batch.right, batch.tokens)
         return found
 
-    def contrast_batches(
-        self, model: nn.Module, vectors: Sequence[Tensor], batches: Sequence[EyeBatch]
+    def targets(self, batch: EyeBatch) -> tuple[Tensor, ...]:
+        """Return the groups of equal texts and which rows take part, each [B, 3]."""
+        return batch.groups, batch.shown
+
+    def contrast(
+        self, model: nn.Module, vectors: Sequence[Tensor], targets: Sequence[Tensor]
     ) -> Loss:
-        """Return the loss of the vectors of all `batches` together.
+        """Return the loss of vectors and `targets` of a whole batch.
 
         Terms: the loss and the temperature of each branch; `chance`, the loss of a model that
         cannot tell any patient of the batch from another.
         """
-        groups = torch.cat([batch.groups for batch in batches])
-        shown = torch.cat([batch.shown for batch in batches])
+        groups, shown = targets
         if not self.multi_positive:
             groups = torch.arange(len(groups), device=groups.device)[:, None].expand_as(groups)
         criteria = cast(TripartiteModel, model).criteria
@@ -75,9 +78,7 @@ class TripartiteTask(Task):
 
     def backward(self, model: nn.Module, batches: Sequence[EyeBatch], context: StepContext) -> Loss:
         """Leave the gradients of a step; micro-batches have each other's rows as negatives."""
-        if len(batches) == 1:
-            return super().backward(model, batches, context)
-        return cached_backward(self, model, batches, context)
+        return contrastive_backward(self, model, batches, context)
 
     def after_step(
         self, model: nn.Module, batches: Sequence[EyeBatch], loss: Loss, context: StepContext

@@ -63,14 +63,15 @@ class MemoryPeak:
 
     A thread samples every 50 ms. Peaks between samples are found by the kernel's mark of the
     highest resident set, if it can be reset: that mark minus the largest mapped size of any sample
-    is a lower bound of the private peak. idle_mib: what was held at the start.
+    is a lower bound of the private peak. idle_mib: what was held at the start. own_mib: the peak
+    of this process without its children, as far as `mib` has seen it.
     """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._reset = reset_mark()
         start = held_memory() or HeldMemory(0.0, 0.0, 0.0)
-        self.idle_mib = start.private_mib
+        self.idle_mib = self.own_mib = start.private_mib
         self._peak, self._mapped, self._children = start.private_mib, start.mapped_mib, 0.0
         self._end = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="memory-peak", daemon=True)
@@ -82,9 +83,10 @@ class MemoryPeak:
         with self._lock:
             if now is not None:
                 self._mapped = max(self._mapped, now.mapped_mib)
-                self._peak = max(self._peak, now.private_mib + self._children)
+                self.own_mib = max(self.own_mib, now.private_mib)
                 if self._reset:  # a mark of 900 MiB with at most 300 mapped: at least 600 private
-                    self._peak = max(self._peak, now.highest_mib - self._mapped)
+                    self.own_mib = max(self.own_mib, now.highest_mib - self._mapped)
+                self._peak = max(self._peak, self.own_mib, now.private_mib + self._children)
             return self._peak
 
     def close(self) -> None:

@@ -79,7 +79,7 @@ class BalancedTask(CompressionTask):
             loss = self._combine(model, batches, context)
         else:
             loss = self.loss(model, batches[0])
-            context.backward(self.task_weights.objective(self.losses_of(loss)))
+            context.backward(self._objective(loss, context))
             loss = mean_loss([loss], [1.0])
         self._count(self.task_weights.weights)
         return loss
@@ -90,6 +90,15 @@ class BalancedTask(CompressionTask):
 
     def on_gradients(self, loss: Loss, gradients: Sequence[Sequence[Tensor]], clock: Clock) -> None:
         """Take note of the gradient of each task, by parameter, of the step after `clock`."""
+
+    def _objective(self, loss: Loss, context: StepContext) -> Tensor:
+        """Return what is minimised; of this process's rows, the part with the same gradient."""
+        losses = self.losses_of(loss)
+        if context.ranks.alone:
+            return self.task_weights.objective(losses)
+        # The weight of a task's gradient depends on its loss over the rows of all processes.
+        whole = self.losses_of(context.mean(loss))
+        return (self.task_weights.shares(whole) * losses).sum()
 
     def _combine(self, model: nn.Module, batches: Sequence[Batch], context: StepContext) -> Loss:
         """Compute the gradient of each task, of all micro-batches together, and their sum.
@@ -112,8 +121,11 @@ class BalancedTask(CompressionTask):
                 for total, more in zip(gradients, found, strict=True):
                     torch._foreach_add_(total, more)
         loss = mean_loss(losses, shares)
-        self.on_gradients(loss, gradients, context.clock)
-        factors = self.task_weights.shares(self.losses_of(loss)).to(gradients[0][0].dtype)
+        whole = context.mean(loss)
+        if self.needs_each_gradient(context.clock):
+            summed = [context.summed(one) for one in gradients]
+            self.on_gradients(whole, summed, context.clock)
+        factors = self.task_weights.shares(self.losses_of(whole)).to(gradients[0][0].dtype)
         for total, factor in zip(gradients, factors.unbind(), strict=True):
             torch._foreach_mul_(total, factor)
         combined, *others = gradients
@@ -194,7 +206,7 @@ class FamoTask(BalancedTask):
         rows = [self.weight(batch) for batch in batches]
         with torch.no_grad(), context.autocast():
             again = [self.loss(context.model, batch) for batch in batches]
-        after = mean_loss(again, [row / sum(rows) for row in rows])
+        after = context.mean(mean_loss(again, [row / sum(rows) for row in rows]))
         if bool(after.total.isfinite()):
             self.task_weights.update(self.losses_of(loss), self.losses_of(after), self.decay())
 

@@ -4,6 +4,7 @@ import math
 from collections import deque
 from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from copy import copy
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -116,9 +117,21 @@ class Crops:
 
     def epoch(self, epoch: int) -> Iterator[Tensor]:
         """Yield the crops of one epoch, a micro-batch at a time; a function of seed and epoch."""
-        for crops in self._gather(self.cuts(epoch)):
-            for part in crops.tensor_split(self.order.batching.micro_batches):
+        batching = self.order.batching
+        parts = [batching.parts(len(rows)) for rows in self.order.epoch(epoch)]
+        own = (
+            [cut for part in of_batch for cut in cuts[part]]
+            for cuts, of_batch in zip(self.cuts(epoch), parts, strict=True)
+        )
+        for crops, of_batch in zip(self._gather(own), parts, strict=True):
+            for part in crops.split([part.stop - part.start for part in of_batch]):
                 yield part.to(self.device, non_blocking=True).div(255.0)  # float32, in one pass
+
+    def of_rank(self, rank: int, ranks: int) -> "Crops":
+        """Return the part of each micro-batch that one of several processes has."""
+        found = copy(self)
+        found.order = self.order.of_rank(rank, ranks)
+        return found
 
     def cuts(self, epoch: int) -> Iterator[list[Cut]]:
         """Yield where the crops of each batch are cut."""

@@ -67,8 +67,17 @@ class PairBatches:
         # Moved as a whole: sending a few indices per batch would wait for the GPU each time.
         order = self._order(epoch).to(self.ids.device)
         for batch in torch.split(order, self.batching.batch_size)[: self._batches]:
-            for rows in batch.tensor_split(self.batching.micro_batches):
-                yield self._gather(rows)  # sorting them first measured no faster from a warm file
+            for part in self.batching.parts(len(batch)):
+                yield self._gather(
+                    batch[part]
+                )  # sorting them first measured no faster from a warm file
+
+    def of_rank(self, rank: int, ranks: int) -> "PairBatches":
+        """Return the part of each micro-batch that one of several processes has."""
+        batching = self.batching.of_rank(rank, ranks)
+        return PairBatches(
+            self.images, self.texts, self.ids, batching, device=self.device, dtype=self.dtype
+        )
 
     def resident(self, device: torch.device | str, budget_bytes: int) -> "PairBatches":
         """Return the same batches with all tensors moved to `device`, if they fit into the budget.
@@ -102,14 +111,14 @@ class PairBatches:
 
     def _in_order(self) -> Iterator[tuple[Tensor, Tensor, Tensor]]:
         """Rows as they lie: views of the tensors, where these have the device and the dtype."""
-        size, parts = self.batching.batch_size, self.batching.micro_batches
+        size = self.batching.batch_size
         for at in range(0, self._batches * size, size):
-            sides = (side[at : at + size] for side in (self.images, self.texts, self.ids))
-            for images, texts, ids in zip(
-                *(side.tensor_split(parts) for side in sides), strict=True
-            ):
+            images, texts, ids = (
+                side[at : at + size] for side in (self.images, self.texts, self.ids)
+            )
+            for part in self.batching.parts(len(ids)):
                 yield (
-                    images.to(self.device, self.dtype),
-                    texts.to(self.device, self.dtype),
-                    ids.to(self.device),
+                    images[part].to(self.device, self.dtype),
+                    texts[part].to(self.device, self.dtype),
+                    ids[part].to(self.device),
                 )

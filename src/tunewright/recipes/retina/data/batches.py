@@ -1,6 +1,7 @@
 """Batches of patients: both eyes gathered from one store, augmented alike, with their texts."""
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
@@ -95,10 +96,14 @@ class EyeBatches:
         generator = generator_of(self.batching.seed, epoch, "augment")
         for rows in self.order.epoch(epoch):
             uniform = None if self.augment is None else self.augment.draw(len(rows), generator)
-            parts = rows.tensor_split(self.batching.micro_batches)
-            drawn = [None] * len(parts) if uniform is None else uniform.tensor_split(len(parts))
-            for part, numbers in zip(parts, drawn, strict=True):
-                yield self._batch(part, numbers)
+            for part in self.order.batching.parts(len(rows)):
+                yield self._batch(rows[part], None if uniform is None else uniform[part])
+
+    def of_rank(self, rank: int, ranks: int) -> "EyeBatches":
+        """Return the part of each micro-batch that one of several processes has."""
+        found = copy(self)
+        found.order = self.order.of_rank(rank, ranks)
+        return found
 
     def resident(self, device: torch.device, budget_bytes: int) -> "EyeBatches":
         """Move all pictures to `device` if they fit into the budget, and return these batches."""
