@@ -59,9 +59,9 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
         place = cluster_share(config, jobs)
         return Share(place.slots, place.threads, (), place.why, follows=jobs is None)
     if config.type == "slurm":
-        each = f"jobs of up to {duration(config.slurm.walltime)}"
-        each += ", as asked" if jobs else "; --jobs changes their number"
-        return Share(jobs or JOBS, threads_each(config), (), each)
+        why = f"jobs of up to {duration(config.slurm.walltime)}"
+        why += ", as asked" if jobs else "; --jobs changes their number"
+        return Share(jobs or JOBS, threads_each(config), (), why)
     gpus = visible_gpus()
     if gpus and each > len(gpus):
         raise ConfigError(
