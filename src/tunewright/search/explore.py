@@ -114,6 +114,7 @@ def explore(
         loop = _loop(prepared, study, search, watch, lease)
         polled: list[Callable[[], None]] = [loop.poll]  # of the loop that is running
         executor = make_executor(recipe, prepared.config, machine, lambda: polled[0]())
+        watch.on_begin(prepared.folder)
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
                 ending = loop.run(executor, stop)
