@@ -42,7 +42,7 @@ def status(
     *,
     runs_dir: RunsDir = RUNS,
 ) -> "StudyList":
-    """List studies: who runs them, how fast, what is left, the best score.
+    """List studies: state, host, pace, what is left, best score.
 
     Nothing is opened but small files, so that many studies take no time. Where a coordinator runs
     on another host, it is watched for some seconds.
