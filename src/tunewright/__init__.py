@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from tunewright.cli.commands.narrowing import narrow
     from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
     from tunewright.cli.commands.search import plan, plan_training, space, tune
-    from tunewright.cli.commands.study import analyze, audit, dashboard, repair, report
+    from tunewright.cli.commands.study import analyze, audit, dashboard, repair, report, status
     from tunewright.cli.commands.submission import check, export, submit
     from tunewright.deliver.checkpoint_accuracy import evaluate_checkpoint as evaluate_checkpoint
     from tunewright.deliver.results.analyzer import (
@@ -52,6 +52,7 @@ __all__ = [
     "schedule",
     "show",
     "space",
+    "status",
     "submit",
     "train",
     "tune",

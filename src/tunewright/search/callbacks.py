@@ -3,9 +3,11 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from tunewright.errors import printable
+from tunewright.runs.folder import StudyFolder
 from tunewright.runs.record import Trial
 
 
@@ -39,7 +41,14 @@ class StudyCallback:
     """Receive the events of a study; a subclass overrides those it needs.
 
     The coordinator calls these methods in its own thread, so they must return quickly.
+
+    log: the file that its output goes to, when it runs in the background.
     """
+
+    log: Path | None = None
+
+    def on_begin(self, folder: StudyFolder) -> None:
+        """Receive the folder of a study that has passed all checks, before its first trial."""
 
     def notice(self, text: str) -> None:
         """Receive a decision that the user should know about."""

@@ -119,6 +119,7 @@ def explore(
         executor = make_executor(
             recipe, prepared.config, machine, lambda: polled[0](), prepared.folder.path
         )
+        watch.on_begin(prepared.folder)
         try:
             with stop_flag(at_once=isinstance(executor, InlineExecutor)) as stop:
                 ending = loop.run(executor, stop)

@@ -64,9 +64,11 @@ def stop_flag(*, at_once: bool = False) -> Iterator[StopFlag]:
     for one in (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGHUP):
         if one == signal.SIGHUP and signal.getsignal(one) == signal.SIG_IGN:
             continue  # started with nohup
+        previous[one] = signal.getsignal(one)  # before it can come, since `caught` changes this
         try:
-            previous[one] = signal.signal(one, caught)
+            signal.signal(one, caught)
         except ValueError:  # not the main thread
+            del previous[one]
             break
     try:
         yield flag

@@ -24,6 +24,7 @@ from tunewright.runs.folder import RunFolder, StudyFolder
 from tunewright.runs.machine.temporary_folders import sweep
 from tunewright.runs.record import StudyRecord, Trial
 from tunewright.search.callbacks import StudyCallback
+from tunewright.search.coordinator.standing import standing_file
 from tunewright.search.evaluate_run import Evaluation, evaluate_run
 from tunewright.search.explore import explore
 from tunewright.search.final import FullTraining, train_in_full, train_winner
@@ -203,6 +204,8 @@ def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> 
             f"({executor_share.why}){describe_waits(executor_share.threads, os.environ)}"
         )
         with ExitStack() as during:
+            standing = during.enter_context(standing_file(prepared.folder, prepared.name, watch))
+            watch = standing
             study = prepared.config.study
             if study.report:
                 during.enter_context(fresh_report(prepared.folder, prepared.url, watch.notice))
@@ -225,6 +228,7 @@ def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> 
                         f"the best trial {_why_without_weights(record)}, and its weights are not "
                         "here: best_config.yaml is the result"
                     )
+            standing.end("finished" if found.ending == "finished" else "stopped")
             return TuneResult(
                 prepared.folder,
                 found.record,

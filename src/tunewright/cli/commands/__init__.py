@@ -2,7 +2,7 @@
 
 # isort: off
 from tunewright.cli.commands.search import plan, plan_training, space, tune
-from tunewright.cli.commands.study import analyze, report, audit, dashboard, repair
+from tunewright.cli.commands.study import status, analyze, report, audit, dashboard, repair
 from tunewright.cli.commands.narrowing import narrow
 from tunewright.cli.commands.comparison import compare
 from tunewright.cli.commands.run import evaluate, lr_find, replay, schedule, show, train
@@ -37,6 +37,7 @@ __all__ = [
     "schedule",
     "show",
     "space",
+    "status",
     "submit",
     "train",
     "tune",

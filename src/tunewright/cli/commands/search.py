@@ -17,6 +17,7 @@ from tunewright.cli.options import (
     Word,
     Yes,
 )
+from tunewright.errors import UsageError
 
 if TYPE_CHECKING:  # imported in the functions, since `--help` waits for what is imported here
     from tunewright.search.callbacks import StudyCallback
@@ -83,6 +84,9 @@ Regions = Annotated[
 RetryFailed = Annotated[
     bool | str | None, typer.Option("--retry-failed", help="Run the failed trials again, too.")
 ]
+Detach = Annotated[
+    bool, typer.Option("--detach", help="Go on in the background once the search has begun.")
+]
 
 
 class StudyOptions(TypedDict, total=False):
@@ -125,9 +129,10 @@ class PlanOptions(StudyOptions, CallOptions):
 
 
 class RetryOptions(TypedDict, total=False):
-    """What happens to trials that have failed."""
+    """What happens to trials that have failed, and where the search goes on."""
 
     retry_failed: RetryFailed
+    detach: Annotated[Detach, Default(False)]
 
 
 class TuneOptions(StudyOptions, RetryOptions, CallOptions):
@@ -166,7 +171,7 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
 
     script: the words of a script's command, with placeholders for the parameters; for the recipe
     `command`, see docs/command.md. env: variables of it, written `NAME=VALUE`. yes: run a command
-    that only a study's folder names.
+    that only a study's folder names. detach: of the command line alone.
 
     Raises a TunewrightError; see `search.refine.staged_search.tune`. RunError where all trials
     were run and none finished.
@@ -178,6 +183,8 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
     from tunewright.search.results import refuse_failure
 
     given = complete(tune, options)
+    if given["detach"]:
+        given["watch"] = _leave(given["watch"])
     settings = {**_settings(given), "study.retry_failed": given["retry_failed"] or None}
     configs = _configs(given)
     origin = None if given["from_"] is None else str(given["from_"])
@@ -272,6 +279,20 @@ def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
         from_=origin,
         imports=[str(source) for source in given["imports"]],
     )
+
+
+def _leave(watch: "StudyCallback | None") -> "StudyCallback":
+    """Fork and return in the child, which goes on; see `cli.detach`."""
+    from tunewright.cli.detach import detach
+    from tunewright.cli.output.screen import ScreenCallback
+
+    if not isinstance(watch, ScreenCallback):
+        raise UsageError(
+            "detach=True in Python",
+            expected="the command line, whose process does nothing else",
+            remedy="Type it: tunewright tune ... --detach.",
+        )
+    return detach()
 
 
 OF_STUDY = ("trials", "name", "jobs", "seeds", "constraints", "timeout", "budget", "storage")

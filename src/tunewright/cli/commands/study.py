@@ -1,4 +1,4 @@
-"""The commands about a study that was begun: analyze, report, audit, dashboard, repair."""
+"""The commands about studies that were begun: status, analyze, report, audit, dashboard, repair."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from tunewright.runs.record import Trial
     from tunewright.search.audit.plan_audit import AuditPlan
     from tunewright.search.callbacks import StudyCallback
+    from tunewright.search.coordinator.studies import StudyList
     from tunewright.search.recovery.repair_report import RepairReport
     from tunewright.search.reporting.study_view import StudyView
 
@@ -30,6 +31,28 @@ Storage = Annotated[
     str | None, typer.Option("--storage", "--db", help="Database URL, or journal:PATH.")
 ]
 Jobs = Annotated[int | None, typer.Option(help="Number of trainings to run in parallel.")]
+
+
+@command(SEARCH, prints="plan:print_status", switches=[JSON])
+def status(
+    study: Annotated[
+        str | Path | None,
+        typer.Argument(help="A study's name or folder (default: all in --runs-dir)."),
+    ] = None,
+    *,
+    runs_dir: RunsDir = RUNS,
+) -> "StudyList":
+    """List studies: state, host, pace, what is left, best score.
+
+    Nothing is opened but small files, so that many studies take no time. Where a coordinator runs
+    on another host, it is watched for some seconds.
+
+    In Python, return the studies. Raises StudyError for one that is not there. See
+    `search.coordinator.studies.list_studies`.
+    """
+    from tunewright.search.coordinator.studies import list_studies
+
+    return list_studies(None if study is None else str(study), Path(runs_dir))
 
 
 def _analyze_rate_distortion(

@@ -1,4 +1,4 @@
-"""Results of plan and repair, as they are printed."""
+"""Results of plan, status and repair, as they are printed."""
 
 from collections.abc import Sequence
 from math import prod
@@ -8,10 +8,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from tunewright.cli.output.formatting import figure, format_command, print_line, remaining
 from tunewright.errors import printable
 from tunewright.runs.quantities import duration, size
 
 if TYPE_CHECKING:
+    from tunewright.search.coordinator.studies import StudyList, StudyStatus
     from tunewright.search.forecast.training import RunPlan
     from tunewright.search.plan import StudyPlan
     from tunewright.search.recovery.repair_report import RepairReport
@@ -20,6 +22,75 @@ if TYPE_CHECKING:
 def print_plan(console: Console, plan: "StudyPlan") -> None:
     """Print the expected time, disk and memory of a study."""
     _print_rows(console, f"plan of the study {plan.study}", plan.notices, plan_rows(plan))
+
+
+STATES = {
+    "running": "green",
+    "silent": "yellow",
+    "lost": "red",
+    "stopped": "yellow",
+    "finished": "",
+    "failed": "red",
+}
+"""The states of studies, with their colours."""
+
+
+def print_status(console: Console, found: "StudyList") -> None:
+    """Print a row for each study, and what can be done with those that nobody runs."""
+    if not found.studies:
+        print_line(console, f"no studies in {found.runs}")
+        return
+    table = Table()
+    for name in ("study", "state", "trials", "an hour", "left", "best"):
+        table.add_column(name, justify="right" if name in ("trials", "an hour") else "left")
+    for one in found.studies:
+        table.add_row(
+            Text(printable(one.study)),
+            Text(_state_in_words(one), STATES[one.state]),
+            f"{one.ended}/{one.total}" if one.total is not None else str(one.ended),
+            f"{one.an_hour:,.0f}" if one.state == "running" and one.an_hour else "",
+            _left_in_words(one),
+            "" if one.best is None else f"{one.metric} {figure(one.best)}, trial {one.best_trial}",
+        )
+    console.print(table)
+    for one in found.studies:
+        if found.alone or one.state in ("lost", "silent"):
+            print_line(console, _advice(one))
+
+
+def _state_in_words(one: "StudyStatus") -> str:
+    if one.state in ("running", "silent"):
+        detached = ", detached" if one.detached else ""
+        return f"{one.state} on {one.host} ({one.pid}{detached})"
+    return f"lost by {one.host} ({one.pid})" if one.state == "lost" else one.state
+
+
+def _left_in_words(one: "StudyStatus") -> str:
+    if one.state == "finished":
+        return ""
+    parts = [f"{one.left} trials"] if one.left else []
+    if one.state == "running" and one.stage not in ("", "explore"):
+        parts = [f"stage {one.stage}"]
+    if one.state == "running" and one.left_seconds is not None:
+        parts.append(remaining(one.left_seconds, at_most=one.at_most))
+    return ", ".join(parts)
+
+
+def _advice(one: "StudyStatus") -> str:
+    """Return what to do: look and stop, or go on."""
+    go_on = format_command("tune", one.folder)
+    if one.state == "running":
+        log = f"; its output: {one.log}" if one.log is not None else ""
+        return f"to stop it: kill -INT {one.pid} on {one.host}, or Ctrl-C there{log}"
+    if one.state == "silent":
+        return (
+            f"{one.study}: its coordinator on {one.host} gave no sign of life while it was "
+            f"watched; if it stays silent, {go_on} takes over"
+        )
+    if one.state == "finished":
+        return f"next: {format_command('analyze', one.folder)}"
+    why = f" ({one.why})" if one.state == "failed" and one.why else ""
+    return f"{one.study}{why}: {go_on} goes on"
 
 
 def print_run_plan(console: Console, plan: "RunPlan") -> None:

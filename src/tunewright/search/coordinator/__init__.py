@@ -1,0 +1,1 @@
+"""Where a study stands and who runs it, for those who look from outside."""
