@@ -20,7 +20,13 @@ def address() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    for last in (False, True):  # a busy machine may exceed the 30 s that Ray allows a node
+        try:
+            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+            break
+        except Exception:
+            if last:
+                raise
     yield cluster.address
     cluster.shutdown()
 

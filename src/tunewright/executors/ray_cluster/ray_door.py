@@ -129,11 +129,17 @@ def connect(config: RayConfig, *, room_for: float | None = None) -> Connection:
         }
     else:
         settings["address"] = address
-    try:
-        with _keep_signals(), _without_address():
-            ray.init(**settings)
-    except (Exception, SystemExit) as error:
-        raise _unusable(address, error) from None
+    # On a busy machine a new cluster may exceed the 30 s that Ray allows it, but seldom twice.
+    for last in (address is not None, True):
+        try:
+            with _keep_signals(), _without_address():
+                ray.init(**settings)
+            break
+        except (Exception, SystemExit) as error:
+            if last:
+                raise _unusable(address, error) from None
+            with _keep_signals():
+                ray.shutdown()
     return Connection(ray, started=address is None, shared=False)
 
 
