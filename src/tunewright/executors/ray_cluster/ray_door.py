@@ -100,7 +100,10 @@ def find_cluster(config: RayConfig) -> str | None:
     from ray._private.utils import read_ray_address
 
     noted = read_ray_address()
-    return noted if noted and answers_as_grpc(*_split(noted), CONNECT_SECONDS) else None
+    try:
+        return noted if noted and answers_as_grpc(*_split(noted), CONNECT_SECONDS) else None
+    except OSError:  # of a cluster that is gone
+        return None
 
 
 def connect(config: RayConfig, *, room_for: float | None = None) -> Connection:
