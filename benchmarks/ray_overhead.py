@@ -64,7 +64,7 @@ def compare(options: argparse.Namespace) -> None:
     if options.quick:
         options.trials, options.rounds = 40, 2
     sizes = ["--trials", options.trials, "--warm", options.warm, "--jobs", options.jobs]
-    with two_cpus() as address:
+    with two_cpus(options.tune_path or "") as address:
         on_ray = ["--arm", "ray", "--address", address, *sizes]
         arms = {
             "local": lambda: run(__file__, "--arm", "local", *sizes),
@@ -72,7 +72,7 @@ def compare(options: argparse.Namespace) -> None:
         }
         if options.tune_path:
             words = (options.trials, options.warm, options.jobs, address)
-            arms["ray tune"] = lambda: run(HERE / "tiny_ray.py", *words, path=options.tune_path)
+            arms["ray tune"] = lambda: run(HERE / "tiny_ray.py", *words)
         measured = run_rounds(arms, rounds=options.rounds, null="local", warm_ups=0)
     print(f"\n{'arm':<20} ms a trial, wall, {options.jobs} at once")
     for name in [*arms, again("local")]:
@@ -315,8 +315,11 @@ def figures(done: int, wall: float, spent: float, seconds: float) -> dict[str, f
 
 
 @contextmanager
-def two_cpus():
-    """The address of a cluster of this machine with two CPUs."""
+def two_cpus(path: str):
+    """The address of a cluster of this machine with two CPUs; path: for imports of its actors."""
+    os.environ["PYTHONPATH"] = os.pathsep.join(
+        filter(None, [os.environ.get("PYTHONPATH", ""), str(HERE), path])
+    )
     os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0"}
     from ray.cluster_utils import Cluster
 
@@ -327,14 +330,10 @@ def two_cpus():
         cluster.shutdown()
 
 
-def run(*words: object, path: str = "") -> dict[str, float]:
+def run(*words: object) -> dict[str, float]:
     """The figures that an arm in a process of its own prints last."""
     command = [sys.executable, *(str(word) for word in words)]
-    paths = [os.environ.get("PYTHONPATH", ""), path]
-    environment = os.environ | {
-        "OMP_NUM_THREADS": "1",
-        "PYTHONPATH": os.pathsep.join(filter(None, paths)),
-    }
+    environment = os.environ | {"OMP_NUM_THREADS": "1"}
     done = subprocess.run(command, text=True, env=environment, capture_output=True)
     if done.returncode != 0:
         raise SystemExit(f"{shlex.join(command)} failed:\n{done.stderr[-3000:]}")
