@@ -1,6 +1,6 @@
-"""The arm Ray Tune of `trial_overhead.py`: run by the Python of an environment that has Ray.
+"""The arm Ray Tune of two benchmarks, run by the Python of an environment that has Ray.
 
-    PYTHON_WITH_RAY benchmarks/tiny_ray.py TRIALS WARM JOBS
+    PYTHON_WITH_RAY benchmarks/tiny_ray.py TRIALS WARM JOBS [ADDRESS OF A CLUSTER]
 
 Optuna's TPE through Ray's own searcher on a SQLite file, asynchronous halving as the prune check,
 actors reused. Prints one JSON object; the time runs from the end of trial number WARM to the end
@@ -52,11 +52,12 @@ class Ends(tune.Callback):
         self.times.append(time.perf_counter())
 
 
-def main(trials, warm, jobs):
+def main(trials, warm, jobs, address=None):
     optuna.logging.set_verbosity(optuna.logging.ERROR)
     ends = Ends()
     with tempfile.TemporaryDirectory() as place:
-        ray.init(num_cpus=jobs, include_dashboard=False, log_to_driver=False, logging_level="ERROR")
+        where = {"num_cpus": jobs, "include_dashboard": False} if address is None else {}
+        ray.init(address, log_to_driver=False, logging_level="ERROR", **where)
         search = OptunaSearch(
             space=suggested_space,
             metric="value",
@@ -96,4 +97,4 @@ def suggested_space(trial):
 
 
 if __name__ == "__main__":
-    main(*map(int, sys.argv[1:4]))
+    main(*map(int, sys.argv[1:4]), *sys.argv[4:5])

@@ -13,6 +13,10 @@ from tunewright.executors.ray_cluster.open_cluster import open_cluster
 from tunewright.testing.executors import ExecutorContract
 
 pytest.importorskip("ray")
+TWO_SLOTS = (
+    "test_several_folders_are_started_and_end_with_outcomes",
+    "test_a_refusal_says_why",
+)
 
 
 @pytest.fixture(scope="module")
@@ -20,7 +24,13 @@ def address() -> Iterator[str]:
     from ray.cluster_utils import Cluster
 
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
-    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+    for last in (False, True):  # a busy machine may exceed the 30 s that Ray allows a node
+        try:
+            cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 2})
+            break
+        except Exception:
+            if last:
+                raise
     yield cluster.address
     cluster.shutdown()
 
@@ -28,15 +38,18 @@ def address() -> Iterator[str]:
 @pytest.mark.slow
 class TestRay(ExecutorContract):
     address: str
+    most: int
 
     @pytest.fixture(autouse=True)
-    def _cluster(self, address: str) -> None:
+    def _cluster(self, address: str, request: pytest.FixtureRequest) -> None:
         self.address = address
+        # Each new slot imports torch once: two only where a second one matters.
+        self.most = 2 if request.node.originalname in TWO_SLOTS else 1
 
     def make(self, on_report: Callable[[], None]) -> Executor:
         config = ExecutorConfig(type="ray", threads=1, ray={"address": self.address})
-        executor = open_cluster(config)
-        while executor.begun < 2:
+        executor = open_cluster(config, most=self.most)
+        while executor.begun < self.most:
             executor.wait(0.1)
             time.sleep(0.1)
         return executor

@@ -18,17 +18,15 @@ class Nodes:
     def __init__(self, head_cpus: int = 0) -> None:
         from ray.cluster_utils import Cluster
 
-        self.cluster: Any = Cluster(
-            initialize_head=True,
-            head_node_args={"num_cpus": head_cpus},
-        )
+        head = {"num_cpus": head_cpus}
+        self.cluster: Any = twice(lambda: Cluster(initialize_head=True, head_node_args=head))
 
     @property
     def address(self) -> str:
         return str(self.cluster.address)
 
     def add(self, **node: Any) -> Any:
-        return self.cluster.add_node(**node)
+        return twice(lambda: self.cluster.add_node(**node))
 
     def lose(self, node: Any) -> None:
         """Kill every process of a node, workers included, as a power cut does."""
@@ -38,6 +36,16 @@ class Nodes:
             with contextlib.suppress(psutil.Error):
                 process.send_signal(signal.SIGKILL)
         self.cluster.remove_node(node, allow_graceful=False)
+
+
+def twice(start: Callable[[], Any]) -> Any:
+    """Start a node, again if the machine was too busy for the 30 s that Ray allows it."""
+    try:
+        return start()
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        return start()
 
 
 def family_of(pid: int) -> list[psutil.Process]:

@@ -109,6 +109,20 @@ def test_a_new_cluster_on_this_machine_is_announced(monkeypatch: pytest.MonkeyPa
     assert threads_each(configured(num_cpus=3.0)) == 3
 
 
+def test_a_cluster_that_is_gone_is_replaced_by_one_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from ray._private import utils
+
+    with socket.socket() as closed:
+        closed.bind(("127.0.0.1", 0))
+        gone = f"127.0.0.1:{closed.getsockname()[1]}"
+    monkeypatch.setattr(utils, "read_ray_address", lambda: gone)
+    assert "started on this machine" in share(configured(), 2).why
+    monkeypatch.setenv("RAY_ADDRESS", gone)
+    with pytest.raises(ConfigError, match=r"RAY_ADDRESS = 127.*no Ray cluster answers"):
+        share(configured(), 2)
+
+
 def test_a_slot_asks_for_what_the_nodes_suggest() -> None:
     demand = demand_of(configured(), [GPU_NODE, CPU_NODE])
     assert demand == SlotDemand(8.0, 1.0, 0, {})

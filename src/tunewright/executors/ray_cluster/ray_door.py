@@ -100,7 +100,10 @@ def find_cluster(config: RayConfig) -> str | None:
     from ray._private.utils import read_ray_address
 
     noted = read_ray_address()
-    return noted if noted and answers_as_grpc(*_split(noted), CONNECT_SECONDS) else None
+    try:
+        return noted if noted and answers_as_grpc(*_split(noted), CONNECT_SECONDS) else None
+    except OSError:  # of a cluster that is gone
+        return None
 
 
 def connect(config: RayConfig, *, room_for: float | None = None) -> Connection:
@@ -129,11 +132,17 @@ def connect(config: RayConfig, *, room_for: float | None = None) -> Connection:
         }
     else:
         settings["address"] = address
-    try:
-        with _keep_signals(), _without_address():
-            ray.init(**settings)
-    except (Exception, SystemExit) as error:
-        raise _unusable(address, error) from None
+    # On a busy machine a new cluster may exceed the 30 s that Ray allows it, but seldom twice.
+    for last in (address is not None, True):
+        try:
+            with _keep_signals(), _without_address():
+                ray.init(**settings)
+            break
+        except (Exception, SystemExit) as error:
+            if last:
+                raise _unusable(address, error) from None
+            with _keep_signals():
+                ray.shutdown()
     return Connection(ray, started=address is None, shared=False)
 
 

@@ -302,11 +302,14 @@ class RayExecutor:
         return sees
 
     def _exclude(self, slot: Slot, why: ConfigError) -> None:
-        """Do without a node that joined later; raise the reason for one that was there before."""
+        """Do without a node that joined later; raise the reason for one that was there before.
+
+        It is raised for one that joined later too, when there is no other.
+        """
         assert slot.place is not None
         self._dismiss(slot)
         slot.lost = True
-        if slot.place.node in self._first_nodes:
+        if slot.place.node in self._first_nodes or not self.begun:
             raise why
         self._blind.add(slot.place.node)
 
