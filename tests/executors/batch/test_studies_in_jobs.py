@@ -35,7 +35,7 @@ begun = int(state.read_text()) if state.exists() else 0
 for epoch in range(begun + 1, 11):
     time.sleep(0.2)
     with open(sys.argv[1], "a") as log:
-        log.write(f"{os.environ['TUNEWRIGHT_RUN_DIR'][-5:]} {epoch}\\n")
+        log.write(f"{os.environ['TUNEWRIGHT_RUN_DIR'].split('/')[-2]} {epoch}\\n")
     (folder / "new").write_text(str(epoch))
     os.replace(folder / "new", state)  # a kill never leaves half of it
     tw.report(epoch, acc=epoch * lr)
