@@ -33,7 +33,7 @@ lr, folder = tw.params()["optim.lr"], tw.checkpoint_dir()
 state = folder / "epoch"
 begun = int(state.read_text()) if state.exists() else 0
 for epoch in range(begun + 1, 11):
-    time.sleep(0.2)
+    time.sleep(0.6)
     with open(sys.argv[1], "a") as log:
         log.write(f"{os.environ['TUNEWRIGHT_RUN_DIR'].split('/')[-2]} {epoch}\\n")
     (folder / "new").write_text(str(epoch))
