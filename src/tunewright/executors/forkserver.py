@@ -24,7 +24,9 @@ from tunewright.runs.machine.temporary_folders import place_sockets
 PRELOAD = ["tunewright.job", "tunewright.training.trainer", "torch._dynamo"]
 """Modules that the server imports once; torch's optimisers import the last on first use (1.3 s)."""
 
-FOR_PARENT = frozenset({signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1})
+FOR_PARENT = frozenset(
+    {signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2}
+)
 """Signals that end a session gracefully, and that only its coordinator reacts to."""
 ATTEMPTS, PAUSE_SECONDS = 3, 0.5
 """How often a process is tried to be started, and the pause before the next time."""
