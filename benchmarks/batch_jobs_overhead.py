@@ -1,14 +1,14 @@
-"""What a trial costs besides its work, in jobs and on warm local workers: 200 trials of nothing.
+"""What a trial costs more in jobs than on warm local workers: 200 trials of one epoch of `pairs`.
 
-Run folders of a script that only ends are given to each executor, as the coordinator's loop gives
-them, `--jobs` at once; no search is in the time. The first runs, during which workers and jobs
-begin, are not in it either. Arms:
+The same run folders are given to each executor, as the coordinator's loop gives them, `--jobs` at
+once; no search is in the time, and the training is the same in both. The first runs, during which
+workers and jobs begin, are not in it. Arms:
 
 - local: `executor.type=local`, warm worker processes.
 - local_jobs: `executor.type=local_jobs`, warm workers in jobs; orders and states are files. What a
   cluster's file system adds to them is not measured here.
 
-    python benchmarks/batch_jobs_overhead.py [--quick]
+    python benchmarks/batch_jobs_overhead.py [--trials N] [--rounds N] [--quick]
 """
 
 import argparse
@@ -36,7 +36,7 @@ def main() -> None:
     parser.add_argument("--trials", type=int, default=200)
     parser.add_argument("--jobs", type=int, default=2)
     parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--quick", action="store_true", help="a trial run; writes no result")
+    parser.add_argument("--quick", action="store_true", help="a short try; writes no result")
     options = parser.parse_args()
     if options.quick:
         options.trials, options.rounds = 20, 2
@@ -80,7 +80,8 @@ def main() -> None:
     if not options.quick:
         path = save(
             "batch_jobs_overhead",
-            "python benchmarks/batch_jobs_overhead.py",
+            f"python benchmarks/batch_jobs_overhead.py --trials {options.trials} --rounds "
+            f"{options.rounds}",
             measured,
             what=f"ms of wall time a run of one epoch of pairs, {options.jobs} at once",
             trials=options.trials,

@@ -81,10 +81,17 @@ def node(arguments: list[str]) -> None:
             time.sleep(0.02)
         if read(job)["state"] != "PENDING":
             return
-        change(job, state="RUNNING", lives=read(job)["lives"] + 1, step=0)
-        shell = subprocess.Popen(
-            ["bash", "-c", read(job)["script"]], env=os.environ | own, start_new_session=True
-        )
+        change(job, state="RUNNING", lives=read(job)["lives"] + 1)
+        words = read(job)["words"]
+        names = [
+            words[w].replace("%A", number).replace("%a", task).replace("%j", job)
+            for w in ("output", "error")
+        ]
+        with Path(names[0]).open("a") as output, Path(names[1]).open("a") as error:
+            shell = subprocess.Popen(
+                ["bash", "-c", read(job)["script"]], env=os.environ | own, stdout=output,
+                stderr=error, start_new_session=True,
+            )  # fmt: skip
         change(job, shell=shell.pid)
         code = shell.wait()
         state = read(job)["state"]
@@ -96,18 +103,8 @@ def node(arguments: list[str]) -> None:
         return
 
 
-def srun(arguments: list[str]) -> None:
-    job = os.environ["FAKE_SLURM_JOB"]
-    number, _, task = job.partition("_")
-    while arguments[0].startswith("--"):
-        option = arguments.pop(0)
-        if option in ("--output", "--error"):
-            name = arguments.pop(0).replace("%j", job).replace("%A", number)
-            name = name.replace("%a", task).replace("%t", "0")
-            file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-            os.dup2(file, 1 if option == "--output" else 2)
-    change(job, step=os.getpid())
-    os.execvp(arguments[0], arguments)
+def srun(_arguments: list[str]) -> None:
+    """Submitit looks whether it is there."""
 
 
 def scancel(arguments: list[str]) -> None:
@@ -116,8 +113,8 @@ def scancel(arguments: list[str]) -> None:
         known = read(job)
         if known["state"] not in ("PENDING", "RUNNING"):
             continue
-        if named:
-            os.kill(known["step"], getattr(signal, named))
+        if named:  # as with --batch: to the batch shell
+            os.kill(known["shell"], getattr(signal, named))
             continue
         change(job, state="CANCELLED by 0")
         if known["state"] == "RUNNING":
@@ -125,9 +122,13 @@ def scancel(arguments: list[str]) -> None:
 
 
 def end(known: dict) -> None:
-    """SIGTERM, and SIGKILL after a while."""
+    """SIGTERM to every process of the job, and SIGKILL after a while."""
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            session = (process / "stat").read_text().rpartition(")")[2].split()[3]
+            if int(session) == known["shell"]:
+                os.kill(int(process.name), signal.SIGTERM)
     with suppress(ProcessLookupError):
-        os.kill(known["step"] or known["shell"], signal.SIGTERM)
         for _ in range(500):
             os.kill(known["shell"], 0)
             time.sleep(0.02)

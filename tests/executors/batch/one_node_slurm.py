@@ -25,6 +25,7 @@ SlurmctldPort={ports[0]}
 SlurmdPort={ports[1]}
 AuthType=auth/none
 CredType=cred/none
+AuthInfo=cred_expire=5
 PluginDir={plugins}
 SlurmUser={user}
 SlurmdUser={user}

@@ -349,3 +349,19 @@ def test_a_second_life_does_not_take_an_order_of_the_first(place, run, requeued)
     state = work(place, pauses, idle_seconds=0.05)
     assert (state.serial, state.ended, state.untaken) == (1, 1, True)
     assert run.read_outcome() is None
+
+
+def test_a_run_that_sigterm_has_ended_goes_on_later(place, run, requeued) -> None:
+    """SLURM sends it to every process of the job, also to a script, which then fails."""
+    order(place, 1, run)
+
+    def step(played: Played) -> bool:
+        if played.waits == 3:
+            os.kill(os.getpid(), signal.SIGTERM)
+            played.folder.write_outcome(Outcome("failed", 1, "error", "ended by signal 15"))
+            return True
+        return False
+
+    state = work(place, step, notice_seconds=60.0)
+    assert (state.stage, state.outcome) == ("left", True)
+    assert run.read_outcome() == Outcome("paused", 1)

@@ -60,7 +60,7 @@ def test_a_job_asks_for_what_is_configured(place: Path, tmp_path: Path) -> None:
     words = words_of(place, "1_0")
     expected = {
         "partition": "main", "account": "lab", "qos": "high", "gres": "gpu:a100:1",
-        "cpus-per-task": "6", "mem": "12800M", "time": "90", "signal": "USR2@120",
+        "cpus-per-task": "6", "mem": "12800M", "time": "90", "signal": "B:USR2@120",
         "constraint": "fast", "array": "0-2%2", "reservation": "mine", "requeue": "",
         "job-name": "tunewright",
     }  # fmt: skip

@@ -33,9 +33,9 @@ lr, folder = tw.params()["optim.lr"], tw.checkpoint_dir()
 state = folder / "epoch"
 begun = int(state.read_text()) if state.exists() else 0
 for epoch in range(begun + 1, 11):
-    time.sleep(0.2)
+    time.sleep(0.6)
     with open(sys.argv[1], "a") as log:
-        log.write(f"{os.environ['TUNEWRIGHT_RUN_DIR'][-5:]} {epoch}\\n")
+        log.write(f"{os.environ['TUNEWRIGHT_RUN_DIR'].split('/')[-2]} {epoch}\\n")
     (folder / "new").write_text(str(epoch))
     os.replace(folder / "new", state)  # a kill never leaves half of it
     tw.report(epoch, acc=epoch * lr)
@@ -145,7 +145,7 @@ def test_a_command_in_slurm_with_a_time_limit_and_a_cancelled_job(
     usual = tune("usual")
 
     def time_is_over(state: WorkerState) -> None:
-        subprocess.run(["scancel", state.job, "--signal", "SIGUSR2"], check=True)
+        subprocess.run(["scancel", "--batch", "--signal", "SIGUSR2", state.job], check=True)
 
     def cancel(state: WorkerState) -> None:
         subprocess.run(["scancel", state.job], check=True)
@@ -161,6 +161,9 @@ def test_a_command_in_slurm_with_a_time_limit_and_a_cancelled_job(
     assert set(epochs) == done
     again = {line for line, count in epochs.items() if count > 1}
     assert len(again) <= 2, "an epoch that was not saved is trained again, at most"
+    assert not any("resuming" in text and "checkpoint" in text for text in watch.notices), (
+        "no deaths"
+    )
     assert any("0 workers run, 1 waits in the queue" in text for text in watch.notices)
     assert jobs_left(tmp_path) == []
 

@@ -13,6 +13,7 @@ from tunewright.executors.batch.job_system import JobState
 from tunewright.executors.batch.submitit_door import (
     log_of,
     refuse_without_submitit,
+    requeue_signal,
     submit_to_slurm,
 )
 from tunewright.executors.batch.worker import serve
@@ -105,6 +106,7 @@ def sbatch_words(config: SlurmConfig) -> dict[str, Any]:
         "job_name": "tunewright",
         "time": max(1, math.ceil(config.walltime / 60)),
         "signal_delay_s": round(config.notice),
+        "use_srun": False,
         "partition": config.partition,
         "account": config.account,
         "qos": config.qos,
@@ -116,9 +118,13 @@ def sbatch_words(config: SlurmConfig) -> dict[str, Any]:
         "array_parallelism": config.array_parallelism,
         "setup": list(config.setup) or None,
     }
+    # The notice is for the batch shell alone, which is the worker: a job step would pass it to all
+    # its processes, and so end the training that it is to save.
+    signal = f"B:{requeue_signal().name.removeprefix('SIG')}@{round(config.notice)}"
     # Requeued when its node fails: the worker then begins again by itself.
-    additional = {**{name.lstrip("-"): value for name, value in config.additional.items()}}
-    words["additional_parameters"] = {"requeue": True, **additional}
+    own = {"requeue": True, "signal": signal}
+    additional = {name.lstrip("-"): value for name, value in config.additional.items()}
+    words["additional_parameters"] = own | additional
     return {name: value for name, value in words.items() if value is not None}
 
 

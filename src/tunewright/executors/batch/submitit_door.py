@@ -5,8 +5,10 @@ jobs, which is the study's own; nothing else is pickled.
 """
 
 import os
+import shlex
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from io import StringIO
@@ -44,7 +46,9 @@ def submit_to_slurm(
     from submitit.core.utils import FailedJobError, FailedSubmissionError
 
     try:
-        executor = submitit.SlurmExecutor(folder, max_num_timeout=MANY)
+        # The shell becomes the worker, so that what is sent to the one reaches the other.
+        python = f"exec {shlex.quote(sys.executable)}"
+        executor = submitit.SlurmExecutor(folder, max_num_timeout=MANY, python=python)
         executor.update_parameters(**words)
         with redirect_stderr(StringIO()), executor.batch():  # its message is in the error
             jobs = [executor.submit(function, path) for path in paths]
@@ -104,10 +108,11 @@ def _left_to_the_coordinator() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def requeue_signal() -> int:
+def requeue_signal() -> signal.Signals:
     """Return the signal with which submitit announces the end of a job's time."""
     name = os.environ.get("SUBMITIT_PREEMPT_SIGNAL", "USR2")
-    return int(getattr(signal, f"SIG{name}", signal.SIGUSR2))
+    found: signal.Signals = getattr(signal, f"SIG{name}", signal.SIGUSR2)
+    return found
 
 
 def job_number() -> str:

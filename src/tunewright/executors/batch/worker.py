@@ -123,7 +123,7 @@ class JobWorker:
             if self._handle is not None:
                 self._executor.wait(HEED_SECONDS)
                 self._heed_others(self._handle)
-                if self._handle.ended:
+                if self._handle.ended and self._signalled is None:
                     self._end_run()
                     wait = QUICK
             else:
@@ -230,6 +230,8 @@ class JobWorker:
             while not handle.ended:
                 self._executor.wait(HEED_SECONDS)
             death = None if kill else self._pause_unsaved(handle)
+        elif number == signal.SIGTERM and not kill:
+            self._pause_ended(handle)
         self._end_run(stage=stage, death=death)
         return stage
 
@@ -249,6 +251,17 @@ class JobWorker:
             return None
         limit = duration(self.plan.walltime_seconds)
         return WorkerDeath(reason=f"reported nothing within its job, whose walltime is {limit}")
+
+    def _pause_ended(self, handle: Handle) -> None:
+        """Write that a run goes on later which SIGTERM has ended.
+
+        SLURM sends it to every process of a job, also to data loaders and scripts, and a training
+        without them fails.
+        """
+        outcome = handle.folder.read_outcome()
+        if outcome is None or outcome.state == "failed":
+            with suppress(NotWritten):
+                handle.folder.write_outcome(Outcome("paused", self._state.attempt))
 
     def _requeues(self, number: int) -> bool:
         """Return whether the job begins again: its time is over, and a coordinator lives.
