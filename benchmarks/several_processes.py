@@ -27,10 +27,10 @@ from tunewright.training.ranks.team import RankTeam
 
 SAME = ("training.precision=fp32", "training.layout=contiguous", "training.compile=never")
 CASES: Mapping[str, tuple[str, Sequence[str]]] = {
-    "pairs, a linear head": ("pairs", ("training.epochs=6",)),
+    "pairs, a linear head": ("pairs", ("training.epochs=3",)),
     "pairs, an MLP of 1024": (
         "pairs",
-        ("model=mlp", "model.hidden_dim=1024", "training.epochs=3", "training.batch_size=512"),
+        ("model=mlp", "model.hidden_dim=1024", "training.epochs=2", "training.batch_size=512"),
     ),
     "longtail": ("longtail", ("training.epochs=3",)),
     "compression": ("compression", ("training.epochs=2", "data.crops_per_photo=16")),
