@@ -10,6 +10,7 @@ Nothing else should run meanwhile; the load is printed and kept.
 """
 
 import argparse
+import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -19,6 +20,7 @@ from rounds import again, ratio, run_rounds, save
 
 from tunewright import job
 from tunewright.config.compose import compose
+from tunewright.executors.thread_waits import ThreadWaits
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.progress import read_progress
@@ -27,10 +29,10 @@ from tunewright.training.ranks.team import RankTeam
 
 SAME = ("training.precision=fp32", "training.layout=contiguous", "training.compile=never")
 CASES: Mapping[str, tuple[str, Sequence[str]]] = {
-    "pairs, a linear head": ("pairs", ("training.epochs=6",)),
+    "pairs, a linear head": ("pairs", ("training.epochs=3",)),
     "pairs, an MLP of 1024": (
         "pairs",
-        ("model=mlp", "model.hidden_dim=1024", "training.epochs=3", "training.batch_size=512"),
+        ("model=mlp", "model.hidden_dim=1024", "training.epochs=2", "training.batch_size=512"),
     ),
     "longtail": ("longtail", ("training.epochs=3",)),
     "compression": ("compression", ("training.epochs=2", "data.crops_per_photo=16")),
@@ -84,7 +86,8 @@ def _epoch_seconds(
         folder = RunFolder(Path(place) / "run")
         folder.write_config(run_part(compose(find_recipe(recipe), [*SAME, *words]).tree))
         folder.begin_attempt()
-        outcome = job.run(folder, threads=2, processes=processes, team=team)
+        with ThreadWaits(os.environ).watch(2 // processes):  # as workers do
+            outcome = job.run(folder, threads=2, processes=processes, team=team)
         assert outcome.state == "done", outcome.reason
         seconds = [report.seconds for report in read_progress(folder.progress)]
     return {"seconds": (seconds[-1] - seconds[0]) / (len(seconds) - 1)}

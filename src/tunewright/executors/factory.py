@@ -78,6 +78,7 @@ def local(request: ExecutorRequest, /) -> Executor:
         run_override=request.run_override,
         memory_gib=request.config.memory_gib,
         processes=request.config.processes,
+        shares_by_memory=request.config.per_gpu == "auto",
     )
 
 

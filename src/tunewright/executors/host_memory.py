@@ -89,7 +89,7 @@ class HostMemory:
     ) -> str | None:
         if not beside:
             return None
-        free = self._device_mib(gpu)
+        free = self.free_on(gpu)
         if free is None:
             return None
         needed = min(wanted.device_mib or 0.0, self._limit_mib)
@@ -102,7 +102,8 @@ class HostMemory:
         )
         return _in_gib(needed, left) if needed > left else None
 
-    def _device_mib(self, gpu: str) -> float | None:
+    def free_on(self, gpu: str) -> float | None:
+        """Return the free memory of a GPU (MiB), a few seconds old; None where it is not known."""
         asked, free = self._devices.get(gpu, (-DEVICE_SECONDS, None))
         if time.monotonic() - asked >= DEVICE_SECONDS:
             free = free_device_mib(gpu)

@@ -6,6 +6,7 @@ import pickle
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from multiprocessing.connection import Connection, wait
@@ -61,7 +62,7 @@ class LocalExecutor:
     fresh: replace a worker after every run. run_override: see `job.run`; it is pickled, functions
     by their name. memory_gib: the memory limit of a worker; a run that is alone may use `slots`
     times as much. processes: how many train each run together, on a GPU each: a worker and those
-    that it starts.
+    that it starts. shares_by_memory: a run joins others on a GPU only if its GPU memory is known.
     """
 
     def __init__(
@@ -74,10 +75,11 @@ class LocalExecutor:
         run_override: Run | None = None,
         memory_gib: float | None = None,
         processes: int = 1,
+        shares_by_memory: bool = False,
     ):
         self.slots, self._memory_gib, self._memory = slots, memory_gib, HostMemory(memory_gib)
         self._threads, self._gpus, self._fresh = threads, list(gpus), fresh
-        self._processes = processes
+        self._processes, self._shares_by_memory = processes, shares_by_memory
         self._run_override = (
             None if run_override is None else _PickledRun(pickle.dumps(run_override))
         )
@@ -96,7 +98,13 @@ class LocalExecutor:
         if any(handle.resources.alone for handle in self._busy.values()):
             return "a run that must be alone is running"
         running = [handle.occupant() for handle in self._busy.values()]
-        return self._memory.shortage(resources, self.next_place(), running)
+        place = self.next_place()
+        if self._shares_by_memory and any(run.place.gpu == place.gpu for run in running):
+            if not resources.device_mib:
+                return "the GPU memory of a trial is not known yet, so it shares no GPU"
+            if place.gpu is not None and self._memory.free_on(place.gpu) is None:
+                return "the driver does not say how much memory of the GPU is free"
+        return self._memory.shortage(resources, place, running)
 
     def start(self, folders: Sequence[RunFolder], resources: Resources) -> list[Handle]:
         """Send each folder to an idle worker, or to a new one; a worker has one GPU, if any."""
@@ -138,7 +146,11 @@ class LocalExecutor:
     def _start(self, folder: RunFolder, resources: Resources) -> LocalHandle:
         threads = resources.cpus or self._threads
         while True:
-            worker = self._idle.pop() if self._idle else self._new_worker()
+            worker = self._next_idle()
+            if worker is None:
+                worker = self._new_worker()
+            else:
+                self._idle.remove(worker)
             try:
                 worker.pipe.send((str(folder.path), threads, self.memory_limit(resources)))
             except OSError:
@@ -150,10 +162,20 @@ class LocalExecutor:
 
     def next_place(self) -> RunPlace:
         """Return the place of the idle worker that gets the next run, or of a new worker."""
-        if self._idle:
-            return self._idle[-1].place()
+        if (worker := self._next_idle()) is not None:
+            return worker.place()
         gpus = self._gpus_of(self._free_index())
         return RunPlace(gpu=gpus[0] if gpus else None)
+
+    def _next_idle(self) -> "_Worker | None":
+        """Return the idle worker that gets the next run; None where a new one finds a freer GPU."""
+        if not self._idle or not self._gpus:
+            return self._idle[-1] if self._idle else None
+        runs = Counter(worker.gpu for worker in self._busy)
+        best = min(reversed(self._idle), key=lambda worker: runs[worker.gpu])
+        first = self._gpus_of(self._free_index())[0]
+        there = len(self._idle) + len(self._busy)
+        return None if there < self.slots and runs[first] < runs[best.gpu] else best
 
     def _new_worker(self) -> "_Worker":
         index = self._free_index()

@@ -1,17 +1,18 @@
 """How many runs this machine can do at once, and what each may use."""
 
 import os
-import shutil
-import subprocess
 from dataclasses import dataclass
 
 from tunewright.config.schema import ExecutorConfig as ExecutorConfig
 from tunewright.errors import ConfigError
+from tunewright.executors.gpus import visible_gpus
 from tunewright.executors.ray_cluster.open_cluster import cluster_share
 from tunewright.runs.machine.free_cores import cores
 from tunewright.runs.machine.free_memory import free_mib
 from tunewright.runs.quantities import duration
 
+MOST_PER_GPU = 8
+"""Trials that `executor.per_gpu=auto` lets share a GPU at most."""
 WORKER_GIB = 1.5
 """Memory that a trial is assumed to need, until trials are measured or a limit is set."""
 JOBS = 4
@@ -76,13 +77,30 @@ def share(config: ExecutorConfig, jobs: int | None) -> Share:
     if jobs is not None:
         slots, why = jobs, "as asked"
     elif gpus:
-        slots, why = min(len(gpus) // each, by_memory), f"{len(gpus)} GPU(s)"
+        slots, why = _gpu_slots(config, len(gpus), by_memory)
     else:
         slots = min(max(1, cores() // each), by_memory)
         why = f"{cores()} cores, {free_gib:.0f} GiB free"
     if each > 1:
         why += f", {each} processes a trial"
+    if not gpus and config.per_gpu != 1:
+        why += f"; executor.per_gpu={config.per_gpu} has no effect without a GPU"
     return Share(slots, threads_each(config, slots), tuple(gpus), why)
+
+
+def _gpu_slots(config: ExecutorConfig, gpus: int, by_memory: int) -> tuple[int, str]:
+    """Return the slots on so many GPUs, and how they came about.
+
+    With `auto`, fewer may be in use: as many as the GPU memory of a trial allows, once it is known.
+    """
+    why = f"{gpus} GPU(s)"
+    if config.per_gpu == "auto":
+        each = min(MOST_PER_GPU, max(1, cores() // gpus))
+        why += f", up to {each} trials on each by their GPU memory"
+    else:
+        each = config.per_gpu
+        why += f", {each} trials on each" if each > 1 else ""
+    return min(gpus // config.processes * each, by_memory), why
 
 
 def threads_each(config: ExecutorConfig, slots: int = 1) -> int:
@@ -106,23 +124,3 @@ def _environments_threads() -> int | None:
         if first.isdecimal() and int(first) > 0:
             return int(first)
     return None
-
-
-def visible_gpus() -> list[str]:
-    """Return the ids of the CUDA devices this process may use; asks nvidia-smi, never CUDA."""
-    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
-    if chosen is not None:
-        return [gpu for gpu in chosen.split(",") if gpu and gpu != "-1"]
-    if shutil.which("nvidia-smi") is None:
-        return []
-    try:
-        listed = subprocess.run(
-            ["nvidia-smi", "--query-gpu=index", "--format=csv,noheader"],
-            capture_output=True,
-            text=True,
-            timeout=20,
-            check=True,
-        )
-    except (subprocess.SubprocessError, OSError):
-        return []
-    return [line.strip() for line in listed.stdout.splitlines() if line.strip()]

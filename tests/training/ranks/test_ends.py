@@ -3,7 +3,6 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +12,6 @@ from failing_rank import serve_failing
 from test_same_training import assert_same
 from trained import Trained, configured, trained
 
-from tunewright import job
 from tunewright.executors.executor import Resources, WorkerDeath
 from tunewright.executors.local import LocalExecutor
 from tunewright.runs.folder import RunFolder
@@ -22,13 +20,6 @@ from tunewright.runs.record import EndRequest
 from tunewright.training.ranks.team import RankTeam
 
 PAIRS = ("training.batch_size=300", "model.output_dim=16", "training.checkpoint_seconds=1e9")
-
-
-@pytest.fixture(scope="module")
-def team() -> Iterator[RankTeam]:
-    team = RankTeam(job.serve_rank)
-    yield team
-    team.close()
 
 
 def ranks() -> set[int]:
@@ -65,6 +56,7 @@ def test_a_prune_ends_all_in_the_same_step(tmp_path: Path, team: RankTeam) -> No
     assert ranks() == there
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("before", "after"), [(2, 1), (1, 2)])
 def test_a_paused_training_goes_on_with_another_number_of_processes(
     tmp_path: Path, team: RankTeam, before: int, after: int
@@ -77,6 +69,7 @@ def test_a_paused_training_goes_on_with_another_number_of_processes(
     assert_same(trained(folder, after, team), whole)
 
 
+@pytest.mark.slow
 def test_one_process_writes(tmp_path: Path, team: RankTeam) -> None:
     one = trained(configured(tmp_path / "one", "blobs"), 1).folder.path
     two = trained(configured(tmp_path / "two", "blobs"), 2, team).folder.path
@@ -99,6 +92,7 @@ def test_a_killed_process_ends_the_training_with_its_reason(tmp_path: Path) -> N
     assert outcome.reason == "rank 1 of 2 processes was killed by signal 9."
 
 
+@pytest.mark.slow
 def test_a_worker_dies_like_its_killed_process(tmp_path: Path) -> None:
     """So the executor resumes the run, or learns that memory was the reason."""
     folder = configured(tmp_path, "blobs", "training.epochs=100000")
@@ -120,6 +114,7 @@ def test_a_worker_dies_like_its_killed_process(tmp_path: Path) -> None:
         executor.close()
 
 
+@pytest.mark.slow
 def test_processes_end_with_their_worker(tmp_path: Path) -> None:
     folder = configured(tmp_path, "blobs", "training.epochs=100000")
     folder.begin_attempt()

@@ -1,23 +1,14 @@
 """A training on two processes is that on one: losses, scores, weights."""
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from trained import Trained, configured, trained
 
-from tunewright import job
 from tunewright.training.ranks.team import RankTeam
 
 SMOOTH = ("loss", "bpp", "distortion", "mse", "temperature", "task_weights")
 """Words in the names of metrics that are no counts of rows."""
-
-
-@pytest.fixture(scope="module")
-def team() -> Iterator[RankTeam]:
-    team = RankTeam(job.serve_rank)
-    yield team
-    team.close()
 
 
 def assert_same(several: Trained, one: Trained) -> None:
@@ -49,8 +40,14 @@ PAIRS = ("training.epochs=2", "training.batch_size=300", "model.output_dim=16")
     "words",
     [
         ("loss=sigmoid", "training.accumulate=2", "training.ema_decay=0.9"),
-        ("model=mlp", "loss=softmax", "model.dropout=0.3", "training.clip_norm=0.5"),
-        ("loss=queue", "loss.queue_size=500", "training.accumulate=2", "model=clip"),
+        pytest.param(
+            ("model=mlp", "loss=softmax", "model.dropout=0.3", "training.clip_norm=0.5"),
+            marks=pytest.mark.slow,
+        ),
+        pytest.param(
+            ("loss=queue", "loss.queue_size=500", "training.accumulate=2", "model=clip"),
+            marks=pytest.mark.slow,
+        ),
     ],
     ids=["sigmoid", "softmax", "queue"],
 )

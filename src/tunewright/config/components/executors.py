@@ -23,7 +23,8 @@ class ExecutorConfig(Section):
     """How trials run. isolation: warm workers that live across trials, or one per trial.
 
     processes: how many train each trial together, on one GPU each, or on the CPU with its threads
-    divided among them. threads: CPU threads per trial (null = its share of the cores).
+    divided among them. per_gpu: trials that share a GPU; auto: as many as their measured GPU memory
+    allows, one until it is known. threads: CPU threads per trial (null = its share of the cores).
     trial_timeout: seconds after which a trial fails (null = never). grace_seconds: how long a stop
     waits for checkpoints. retries: how often a trial whose worker was killed is resumed from its
     last checkpoint. memory_gib: the most that a trial may hold (null = no limit), of its GPU where
@@ -35,6 +36,7 @@ class ExecutorConfig(Section):
     type: ExecutorName = "local"
     isolation: Literal["worker", "trial"] = "worker"
     processes: Count = 1
+    per_gpu: Count | Literal["auto"] = 1
     threads: Count | None = None
     trial_timeout: Positive | None = None
     retries: Annotated[int, Field(ge=0)] = 1
@@ -49,6 +51,11 @@ class ExecutorConfig(Section):
         if self.processes > 1 and self.type != "local":
             raise ValueError(
                 f"processes=1, since only the executor local starts more, not {self.type}"
+            )
+        if self.per_gpu != 1 and (self.processes > 1 or self.type != "local"):
+            raise ValueError(
+                f"per_gpu=1 with type={self.type} and processes={self.processes}: trials share a "
+                "GPU only with type=local and processes=1"
             )
         if self.type not in SHIPPED:
             refuse_plugin_options(EXECUTORS, self.type, self.options, what="executor")
