@@ -51,12 +51,6 @@ def test_a_trial_goes_on_as_the_same_trial_from_its_checkpoint(study: TuneResult
         assert folder.attempt in (2, 3), "from rung to rung, or to the end at once"
 
 
-def test_only_the_winner_keeps_its_weights(study: TuneResult) -> None:
-    kept = {int(path.parent.name) for path in study.folder.path.glob("trials/*/checkpoints")}
-    assert study.record.best is not None
-    assert kept == {study.record.best.number}
-
-
 class StopAfter(StudyCallback):
     """Interrupts the study, as Ctrl-C does, after so many trials have started."""
 
