@@ -140,9 +140,7 @@ def _faster(found: Evidence, path: str, level: int) -> str:
 def find_idle(found: Evidence) -> list[Finding]:
     """Return whether workers wait for long while others train."""
     spans = sorted(
-        (t.started, t.started + t.seconds)
-        for t in found.record.own
-        if t.started is not None and t.seconds
+        (start, start + seconds) for t in found.record.own for start, seconds in t.worked
     )
     if len(spans) < 6:
         return []

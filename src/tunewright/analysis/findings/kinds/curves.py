@@ -63,8 +63,9 @@ def find_pruned_winners(found: Evidence) -> list[Finding]:
             "pruning",
             f"{what}: about {percent(middle)} of the best trials were {became}",
             f"{trials(len(pruned))} were {'paused' if left else 'pruned'}, "
-            f"{len(steps.get(first, []))} of them after {first} epochs; what {trials(len(done))} that ran on gained from the same epoch says "
-            f"how these would have ended, and which of the best {winners} they would have been.",
+            f"{len(steps.get(first, []))} of them after {first} epochs; what "
+            f"{trials(len(done))} that ran on gained from the same epoch says how "
+            f"these would have ended, and which of the best {winners} they would have been.",
             f"{percent(low)} to {percent(high)} of the best tenth",
             "90 % interval, bootstrap of the curves of finished trials",
             _later_rung(found, first) if left else _milder(found, first),
