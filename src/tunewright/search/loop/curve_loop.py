@@ -49,7 +49,8 @@ class CurveLoop(StudyLoop):
         self._spans = {t.number: list(t.spans) for t in record.own}
         self._left = {t.number: t.rung for t in record.own if t.rung and t.has_ended}
         self._got_worker: dict[int, float] = {}
-        self._told_failure = self._told_first = self._told_widening = False
+        self._told_failure = self._told_learning = self._told_first = self._told_widening = False
+        self._told_failures = 0
         self._nothing_for: object = None  # the state of the trials for which nothing was to be done
 
     @property
@@ -149,6 +150,12 @@ class CurveLoop(StudyLoop):
                 f"the model of the sampler curves could not be computed ({self._curves.failure}): "
                 "points are drawn at random until it can"
             )
+        if self._curves.learning_failure and not self._told_learning:
+            self._told_learning = True
+            self.watch.notice(
+                "the hyper-parameters of the model of the sampler curves could not be learned "
+                f"({self._curves.learning_failure}): the former ones stay"
+            )
 
     def _tell_rungs(self) -> None:
         """Say once that the first rung follows the curves, and that more trials go on."""
@@ -189,6 +196,9 @@ class CurveLoop(StudyLoop):
         """End the trials that wait at a rung, once no run is left that could make them go on."""
         if self.live or self.waiting:
             return
+        if (failures := self._curves.failures) > self._told_failures:
+            self._told_failures = failures
+            self.watch.notice(f"{failures} decisions of the sampler curves had no model")
         if not self._parked:
             return
         folders = {number: run.folder for number, run in self._parked.items()}
