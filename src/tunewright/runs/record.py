@@ -235,6 +235,11 @@ class StudyRecord:
         return (Goal(self.goal, self.direction), *self.others)
 
     @property
+    def is_of_function(self) -> bool:
+        """Whether it tunes a Python function, which no command trains and only Python resumes."""
+        return self.recipe == "function"
+
+    @property
     def own(self) -> tuple[Trial, ...]:
         """The trials that this study ran itself, which its total counts."""
         return tuple(trial for trial in self.trials if not trial.imported_from)
