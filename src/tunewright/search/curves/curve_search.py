@@ -190,7 +190,8 @@ class CurveSearch:
         """Return the best trial of the highest rung from which too few have gone on."""
         first = self.rungs[0]
         for step, following in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
-            members = [t for t in trials if t.own and t.has_left(step, is_first=step == first)]
+            taking_part = (t for t in trials if t.own and t.feasible)
+            members = [t for t in taking_part if t.has_left(step, is_first=step == first)]
             promoted = [t for t in members if step < t.target >= min(following, t.length)]
             if len(promoted) >= len(members) // self.ladder.factor:
                 continue

@@ -14,7 +14,8 @@ class CurveTrial:
     curve: scores by step. target: the step that it trains to, or has trained to. length: its last
     step, where trainings differ in length. state: `paused` at its target, or `ended` for good.
     feasible: false where it ran out of memory, diverged, or violates a constraint. own: false for a
-    trial of another study, which the model learns from and the quotas do not count.
+    trial of another study, or one that failed, which the model learns from and the quotas do not
+    count.
     """
 
     number: int

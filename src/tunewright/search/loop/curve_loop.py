@@ -290,5 +290,5 @@ def _as_ended(trial: Trial, last: int) -> CurveTrial:
         length,
         "ended",
         feasible=trial.state != "infeasible",
-        own=not trial.imported_from,
+        own=not trial.imported_from and trial.state != "failed",
     )
