@@ -100,6 +100,7 @@ def _draw_parallel(panel: Any, chart: ParallelChart) -> None:
     titles = [axis.title for axis in chart.axes]
     panel.set_xticks(range(len(columns)), titles, rotation=30, ha="right")
     panel.set_yticks([])
+    panel.set_ylim(-0.15 if min(map(min, columns)) < 0 else -0.05, 1.05)
     panel.grid(axis="y", visible=False)
     panel.set_title(f"{chart.title} (brighter: {chart.shade_title})")
 
