@@ -8,7 +8,8 @@ program's own search, with one worker; trainings replay the surrogate's curves. 
 task and a seed have the same random points; one with a prior tries the believed point first, in
 place of the last of them, and every second one of the rest near it. Arms: `none`; `right`, the
 best of 20,000 random configurations of the task, each value moved by a tenth of its range;
-`other`, such a one of the next task; `wrong`, the worst of the task's 20,000. Printed and stored:
+`other`, such a one of the next task; `wrong`, the worst of the task's 20,000;
+`adapts`, no prior, with a first rung that follows the curves. Printed and stored:
 the interquartile mean of the regret, and after how many trainings it comes to the regret that TPE
 has after 30, with intervals from resampling tasks and then seeds. Needs onnxruntime.
 """
@@ -34,7 +35,7 @@ from tunewright.spaces.points import at, identity
 
 BUDGETS = (0.5, 1.0, 1.5, 2.0, 2.5, 3.0, 3.5, 4.0, 4.5, 5.0, 6.0, 7.0, 8.0, 10.0, 12.0, 15.0)
 START = 10
-ARMS = ("none", "right", "other", "wrong")
+ARMS = ("none", "right", "other", "wrong", "adapts")
 MOVED = 0.1
 """Standard deviation of the moves of a task's best values, as a share of their ranges."""
 RESULTS = Path(__file__).parent / "results/search_priors.json"

@@ -1,38 +1,9 @@
-"""Searches by curves with several seeds, with trainings that diverge, and with several goals."""
-
-from pathlib import Path
+"""What a search by curves learns of trials that have ended: several seeds, divergence, crashes."""
 
 import pytest
-from practice.quadratic.studies import tuned
 
 from tunewright.runs.record import Trial
-from tunewright.search.callbacks import StudyCallback
 from tunewright.search.loop.curve_loop import _as_ended
-
-CURVES = "study.sampler.type=curves"
-
-
-class Heard(StudyCallback):
-    """Keeps the notices."""
-
-    def __init__(self) -> None:
-        self.notices: list[str] = []
-
-    def notice(self, text: str) -> None:
-        self.notices.append(text)
-
-
-def test_only_trials_that_reach_the_end_are_run_with_all_seeds(tmp_path: Path) -> None:
-    words = (CURVES, "study.trials=8", "training.epochs=8", "study.seeds=2")
-    found = tuned(tmp_path, *words)
-    done = found.record.of_state("done")
-    assert len(done) == 3
-    assert all(len(trial.seeds) == 2 for trial in done)
-    left = found.record.of_state("pruned")
-    assert len(left) == 5
-    assert not any(trial.seeds for trial in left)
-    second = list(found.folder.path.glob("trials/*/seed-*"))
-    assert len(second) == 3
 
 
 def test_the_mean_over_the_seeds_is_what_the_model_learns() -> None:
