@@ -66,15 +66,16 @@ def study_request(
     configs: Configs,
     space: GivenSpace,
     settings: Mapping[str, Any],
-    origin: str | None,
+    origins: Sequence[str],
     runs_dir: Path | str,
 ) -> ParsedRequest:
     """Return the request for words or for a function; UsageError for keywords of the other.
 
     The first word may name a study, which then goes on; see `resumed_request`.
 
-    settings: values by config path; `training.epochs` may be set for a function only. origin: the
-    study that `from_` names, whose configuration and space hold where no recipe or file is named.
+    settings: values by config path; `training.epochs` may be set for a function only. origins: the
+    studies that `from_` names; configuration and space of the first one hold where no recipe or
+    file is named.
     """
     if words and callable(words[0]):
         if any(given is not None for given in configs):
@@ -87,7 +88,7 @@ def study_request(
         raise UsageError(
             f"steps={steps} with a recipe", expected="training.epochs=... among the words"
         )
-    files = partial(_files_of, origin, space, Path(runs_dir))
+    files = partial(_files_of, origins[0] if origins else None, space, Path(runs_dir))
     return request_of(command, words, configs, space, settings, files)
 
 

@@ -63,8 +63,9 @@ class CurvesConfig(Section):
 
     Trials are trained to the first rung and paused there; one in four goes on from its checkpoint
     to a rung four times as far, the one whose predicted score at the end is best. It is pruner and
-    sampler in one. startup_trials: random trials before the process proposes any. first_rung:
-    epochs before a trial is paused first (null = a sixteenth of a training, at least one).
+    sampler in one. startup_trials: trials before the process proposes any, at random or near the
+    defaults and other points taken for good. first_rung: epochs before a trial is paused first
+    (null = a sixteenth of a training, at least one, until the curves show which step ranks).
     """
 
     type: Literal["curves"] = "curves"

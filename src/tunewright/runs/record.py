@@ -194,6 +194,13 @@ class Trial:
     spans: tuple[tuple[float, float], ...] = ()
 
     @property
+    def worked(self) -> tuple[tuple[float, float], ...]:
+        """When it had a worker: start, as `started`, and seconds; empty where not known."""
+        if self.spans or self.started is None or not self.seconds:
+            return self.spans
+        return ((self.started, self.seconds),)
+
+    @property
     def ended_at(self) -> float | None:
         """Seconds since 1970 when it last had a worker; None where that is not known."""
         if self.spans:
@@ -226,6 +233,11 @@ class StudyRecord:
     def goals(self) -> tuple[Goal, ...]:
         """All goals, the first one first."""
         return (Goal(self.goal, self.direction), *self.others)
+
+    @property
+    def is_of_function(self) -> bool:
+        """Whether it tunes a Python function, which no command trains and only Python resumes."""
+        return self.recipe == "function"
 
     @property
     def own(self) -> tuple[Trial, ...]:

@@ -5,6 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from tunewright.analysis.avoided import comparison_line, summarise_avoid_rules
+from tunewright.analysis.winner.last_values import compare_last_values, describe_last_values
 from tunewright.analysis.winner.replication import Replication
 from tunewright.config.compose import Composition
 from tunewright.config.study_schema import CurvesConfig
@@ -162,6 +163,12 @@ def explore(
             found = replicate(recipe, prepared, replicates, executor, watch)
             record, found = with_winner(record, found)
             _write_results(recipe, prepared, record, found)
+        elif (
+            found is None
+            and isinstance(prepared.config.study.sampler, CurvesConfig)
+            and (close := compare_last_values(record)) is not None
+        ):
+            watch.notice(describe_last_values(close, record))
         return SearchResult(record, ending, found, loop.space_is_exhausted)
     except LeaseLost:
         if executor is not None:

@@ -97,7 +97,7 @@ def plan(
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
     watch: StudyCallback | None = None,
-    from_: str | None = None,
+    from_: Sequence[str] = (),
     imports: Sequence[str] = (),
 ) -> StudyPlan:
     """Check the study, train its first configuration for two epochs, and forecast the rest.

@@ -1,6 +1,7 @@
 """Read a study from outside: no lock, no torch, while it runs or long after."""
 
 import random
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from tunewright.errors import (
 )
 from tunewright.recipes.registry import find_recipe
 from tunewright.runs.folder import StudyFolder
-from tunewright.runs.regular_files import exists
+from tunewright.runs.regular_files import exists, is_file
 from tunewright.runs.sqlite_url import is_text, sqlite_file, sqlite_url
 from tunewright.search.audit.stored_audit import stored_result
 from tunewright.search.recovery.lost_rows import refuse_lost_rows
@@ -249,6 +250,15 @@ def study_folder(study: str | None, runs: Path, command: str = "analyze") -> Stu
             if command == "repair":
                 return StudyFolder(path)
             raise damage_error(StudyFolder(path), f"{path} holds a study.db and no study.yaml")
+    for path in (Path(study), runs / study):
+        if is_file(path / "ensemble.json"):
+            place = shlex.quote(str(path))
+            raise StudyError(
+                f"{path} is an ensemble",
+                expected="a study",
+                remedy=f"Its members, weights and scores: tunewright evaluate {place}. What an "
+                "ensemble of trials gains stands in the report of their study.",
+            )
     raise StudyError(
         f"no study {study!r} in {runs}",
         expected=f"one of {', '.join(known)}" if known else "an existing study",

@@ -136,7 +136,7 @@ def tune(
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
     watch: StudyCallback | None = None,
-    from_: str | None = None,
+    from_: Sequence[str] = (),
     imports: Sequence[str] = (),
 ) -> TuneResult:
     """Search, resume if the study was begun before, then train and evaluate the winner.
@@ -168,7 +168,7 @@ def prepare_search(
     composed: Composition,
     given: SpaceFile | None,
     runs: Path,
-    from_: str | None = None,
+    from_: Sequence[str] = (),
     imports: Sequence[str] = (),
 ) -> PreparedSearch:
     """Check everything that can be known before the first trial; the arguments are those of `tune`.
@@ -179,7 +179,7 @@ def prepare_search(
     silence_optuna()
     prepared = prepare(recipe, composed, given=given, runs=runs)
     prepared, sources = start_from(recipe, prepared, from_, imports, runs)
-    return PreparedSearch(prepared, sources, (*([from_] if from_ else []), *imports), began)
+    return PreparedSearch(prepared, sources, (*from_, *imports), began)
 
 
 def run_search(recipe: Recipe, search: PreparedSearch, watch: StudyCallback) -> TuneResult:

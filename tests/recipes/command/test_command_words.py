@@ -195,6 +195,28 @@ def test_a_script_that_reads_its_parameters_needs_no_placeholder(tune, tmp_path)
     assert tune(PYTHON, "train.py").record.best.score == 1
 
 
+@pytest.mark.parametrize(
+    ("text", "words", "is_told"),
+    [
+        ("print('acc=1')", ("{args}",), True),
+        ("print('acc=1')", ("{run_dir}", "{args}"), False),
+        ("import tunewright.client as tw\nprint('acc=1')", ("{args}",), False),
+    ],
+)
+def test_a_script_without_a_state_is_told_what_pauses_cost(tune, tmp_path, text, words, is_told):
+    (tmp_path / "train.py").write_text(text)
+    notices = []
+
+    class Watch(StudyCallback):
+        def notice(self, text):
+            notices.append(text)
+
+    settings = ("study.sampler.type=curves", "training.epochs=8")
+    tune(PYTHON, "train.py", *words, settings=settings, watch=Watch())
+    told = [one for one in notices if "begins again" in one]
+    assert bool(told) is is_told
+
+
 def test_one_file_holds_all(tune, tmp_path):
     file = {
         "command": ["${interpreter}", "train.py", "${args}"],

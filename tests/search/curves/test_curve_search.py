@@ -168,6 +168,18 @@ def test_a_region_that_diverges_is_avoided() -> None:
     assert max(t.values["x"] for t in trials if t.state == "ended" and t.feasible) > 0.45
 
 
+@pytest.mark.parametrize("share", [0.0, 0.4])
+def test_the_same_share_of_survivors_goes_on_however_many_diverge(share: float) -> None:
+    def score(values: Mapping[str, Any], step: int) -> float:
+        return math.nan if step == 3 and values["x"] * 10 % 1 < share else bowl(values, step)
+
+    simulated = Simulation(PLANE, score, last=64)
+    trials = simulated.run(60)
+    survivors = [t for t in trials if t.feasible]
+    further = sum(t.target > simulated.search.rungs[0] for t in survivors)
+    assert further in (len(survivors) // 4, len(survivors) // 4 + 1)
+
+
 def wild(values: Mapping[str, Any], step: int) -> float:
     return 1e30 if values["x"] > 0.5 else -1e-30
 

@@ -87,6 +87,27 @@ def digest(file: Path) -> str:
 # --- from another study -----------------------------------------------------------------------
 
 
+def test_the_best_of_several_studies_are_tried_first_also_where_their_trials_do_not_fit(
+    here: Path,
+) -> None:
+    best = {}
+    for name, words in {"one": (), "two": (), "three": ("training.epochs=3",)}.items():
+        found, _ = tuned(name, *words, "study.seed=" + str(len(best)), trials=4)
+        assert found.record.best is not None
+        best[name] = dict(found.record.best.parameters)
+    words = ("training.epochs=4", "study.sampler.type=curves")
+    options: dict[str, Any] = {"from_": ["one", Path("two"), "three"], "trials": 3}
+    new, told = tuned("new", *words, **options)
+    assert "starting at the best configuration of one" in told
+    assert "the best configuration of three is tried early" in told
+    assert [dict(t.parameters) for t in new.record.own] == list(best.values())
+    assert [t.good for t in new.record.own] == ["", "best of two", "best of three"]
+    again, _ = tuned("new", *words, **{**options, "trials": 4})
+    assert len(again.record.own) == 4, "the same sources resume, and nothing is tried twice"
+    stored = read_yaml(again.folder.space)["good"]
+    assert [one["name"] for one in stored] == ["best of two", "best of three"]
+
+
 def test_the_trials_of_a_study_are_carried_and_do_not_count(here: Path) -> None:
     one, _ = tuned("one", trials=5)
     two, told = tuned("two", from_="one", trials=3)

@@ -72,7 +72,7 @@ def change_space(
 
 def narrow_space(context: StudyContext, study: str, domains: Mapping[str, Domain]) -> str:
     """Return how to search in smaller domains: commands, or Optuna's lines. study: its name."""
-    if context.is_foreign or context.recipe == "function":
+    if context.needs_python:
         return change_space(context, domains, name="narrower")
     write = f"tunewright narrow {shlex.quote(context.study)} --write narrower.yaml"
     return f"{write}\n{new_study(context, study, 'refine', '--space narrower.yaml')}"
@@ -80,7 +80,7 @@ def narrow_space(context: StudyContext, study: str, domains: Mapping[str, Domain
 
 def keep_fixed(context: StudyContext, values: Mapping[str, Any], study: str) -> str:
     """Return how to search on with some parameters fixed. study: its name."""
-    if context.is_foreign or context.recipe == "function":
+    if context.needs_python:
         return "\n".join(f"params[{path!r}] = {value!r}" for path, value in values.items())
     words = [setting(context, path, _plain(value)) for path, value in values.items()]
     return new_study(context, study, "fixed", *words)

@@ -59,6 +59,11 @@ class StudyContext:
     exhausted: bool = False
 
     @property
+    def needs_python(self) -> bool:
+        """Whether no command goes on with it: it is foreign, or tunes a Python function."""
+        return self.is_foreign or self.recipe == "function"
+
+    @property
     def is_foreign(self) -> bool:
         """Whether another program made the study, or its folder is not known."""
         return not (self.recipe and self.study)

@@ -53,7 +53,7 @@ Pruner = Annotated[
 ]
 Storage = Annotated[str | None, typer.Option(help="Database URL.")]
 From = Annotated[
-    str | Path | None,
+    Sequence[str | Path] | str | Path | None,
     typer.Option("--from", help="A study to start from: its best configuration and its trials."),
 ]
 Imports = Annotated[
@@ -161,7 +161,8 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
 
     from_: another study (its name, folder or database): the search starts at its best
     configuration, and its trials that fit are carried over; alone, without a recipe or file, its
-    configuration and space hold as well. imports: CSV files and Optuna storages (`URL#STUDY`)
+    configuration and space hold as well. Of several, the best configurations of the others are
+    tried next. imports: CSV files and Optuna storages (`URL#STUDY`)
     whose trials are carried over. Carried trials do not count towards `trials`. retry_failed: run
     failed trials again, with their numbers and settings: True for all of them, or one cause.
 
@@ -187,12 +188,12 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
         given["watch"] = _leave(given["watch"])
     settings = {**_settings(given), "study.retry_failed": given["retry_failed"] or None}
     configs = _configs(given)
-    origin = None if given["from_"] is None else str(given["from_"])
+    origins = _origins(given["from_"])
     space, runs_dir, watch = given["space"], given["runs_dir"], given["watch"]
     if resume is not None:
         request = resumed_request(tune, str(resume), words, configs, space, settings, runs_dir)
     else:
-        request = study_request(tune, words, configs, space, settings, origin, runs_dir)
+        request = study_request(tune, words, configs, space, settings, origins, runs_dir)
     if words and callable(words[0]):
         watch = watch or PrintNotices()
     confirm_command(request, yes=given["yes"])
@@ -202,7 +203,7 @@ def tune(*words: Word, resume: Resume = None, **options: Unpack[TuneOptions]) ->
         given=request.space,
         runs=runs_of(request, runs_dir),
         watch=watch,
-        from_=origin,
+        from_=origins,
         imports=[str(source) for source in given["imports"]],
     )
     if tuned.ending == "finished":
@@ -265,9 +266,9 @@ def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
     from tunewright.search.plan import plan as plan_study
 
     given = complete(plan, options)
-    origin = None if given["from_"] is None else str(given["from_"])
+    origins = _origins(given["from_"])
     request = study_request(
-        plan, words, _configs(given), given["space"], _settings(given), origin, given["runs_dir"]
+        plan, words, _configs(given), given["space"], _settings(given), origins, given["runs_dir"]
     )
     confirm_command(request, yes=given["yes"])
     return plan_study(
@@ -276,7 +277,7 @@ def plan(*words: Word, **options: Unpack[PlanOptions]) -> "StudyPlan":
         given=request.space,
         runs=runs_of(request, given["runs_dir"]),
         watch=given["watch"],
-        from_=origin,
+        from_=origins,
         imports=[str(source) for source in given["imports"]],
     )
 
@@ -293,6 +294,11 @@ def _leave(watch: "StudyCallback | None") -> "StudyCallback":
             remedy="Type it: tunewright tune ... --detach.",
         )
     return detach()
+
+
+def _origins(given: Sequence[str | Path] | str | Path | None) -> list[str]:
+    """Return the studies that a search starts from."""
+    return [str(one) for one in ([given] if isinstance(given, str | Path) else given or ())]
 
 
 OF_STUDY = ("trials", "name", "jobs", "seeds", "constraints", "timeout", "budget", "storage")

@@ -79,7 +79,7 @@ def next_commands(found: "Narrowing") -> list[str]:
         if not where:
             return ["the same command with --write space2.yaml"]
         return [format_command("narrow", *where, *several, "--write", "space2.yaml")]
-    if context.is_foreign or context.recipe == "function":
+    if context.needs_python:
         return [f"tune(function, {str(from_here(file))!r}, ...)" for file in found.files]
     lines = []
     around = len(found.files) > 1

@@ -114,9 +114,9 @@ def print_tuned(console: Console, tuned: "TuneResult") -> None:
         print_line(console, f"  {format_command('evaluate', final)}")
     more = "" if timed_out else f"--trials {2 * len(tuned.record.own)}"
     again = f"the same command{more and ' with '}{more}"
-    if tuned.record.recipe != "function":  # a function has no training of its own
+    if not tuned.record.is_of_function:  # a function has no training of its own
         print_line(console, f"  {format_command('train', folder.best_config)} seeds=[1,2,3]")
-    if tuned.record.recipe != "function" and folder.database.exists():  # a server is typed again
+    if not tuned.record.is_of_function and folder.database.exists():  # a server is typed again
         again = f"{format_command('tune', '--resume', folder.path)} {more}".rstrip()
     if tuned.exhausted:
         again = "# every point of this space has been tried"

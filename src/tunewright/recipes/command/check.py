@@ -64,6 +64,7 @@ def check_command(config: CommandConfig, space: Space | None) -> list[str]:
         f"{what}: {line}",
         *notices,
         *_forms(searched, config),
+        *(_restarts(config, words) if space is not None else ()),
         _describe_score(config),
     ]
 
@@ -139,19 +140,38 @@ def _unread(
     ]
 
 
+def _restarts(config: CommandConfig, words: Sequence[str]) -> list[str]:
+    """Return what pauses cost a script that keeps no state, as far as its files tell."""
+    if config.study.sampler.type != "curves" or any("{run_dir}" in word for word in words):
+        return []
+    if _speaks_of(words, (b"tunewright",)):
+        return []
+    return [
+        "the script keeps nothing in tw.checkpoint_dir() or {run_dir}, as far as can be seen: a "
+        "trial that goes on from a rung begins again, and a short script may be past its rung "
+        "before it is stopped. That costs little where a whole run is cheap; else keep its state, "
+        "or use study.sampler.type=tpe"
+    ]
+
+
 def _within(name: str, read: str) -> bool:
     return name == read or name.startswith(f"{read}.")
 
 
 def _reads_itself(words: Sequence[str]) -> bool:
     """Return whether a file of the command speaks of the client, or of W&B."""
+    return _speaks_of(words, READS_ITSELF)
+
+
+def _speaks_of(words: Sequence[str], names: Sequence[bytes]) -> bool:
+    """Return whether a file among the words holds one of some names."""
     for word in words:
         try:
             with Path(word).open("rb") as stream:
                 text = stream.read(READ_BYTES)
         except (OSError, ValueError):
             continue
-        if any(name in text for name in READS_ITSELF):
+        if any(name in text for name in names):
             return True
     return False
 

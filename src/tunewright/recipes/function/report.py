@@ -9,6 +9,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, SupportsFloat
 
 from tunewright.errors import ConfigError
+from tunewright.runs.progress import read_progress
 from tunewright.runs.record import Outcome, OutcomeState
 from tunewright.training.goal import score_of
 
@@ -46,6 +47,7 @@ class Report:
         self._out_of_order = False
         self._left_out: set[str] = set()
         self._started = perf_counter()
+        self._earlier = 0.0
 
     def __call__(
         self,
@@ -95,8 +97,8 @@ class Report:
 
     @property
     def seconds(self) -> float:
-        """Since the function was called."""
-        return perf_counter() - self._started
+        """Since the function was called, and before, up to the step that this attempt resumes."""
+        return self._earlier + perf_counter() - self._started
 
     @property
     def folder(self) -> Path:
@@ -118,6 +120,11 @@ class Report:
         """Record once where this attempt starts: later steps of an earlier attempt are dropped."""
         if not self._begun:
             self._begun = True
+            file, attempt = self._reporter.folder.progress, self._reporter.attempt
+            if attempt > 1:
+                before = read_progress(file, before_attempt=attempt)
+                known = [line.seconds for line in before if line.step <= resumed_from]
+                self._earlier = max(known, default=0.0)
             self._reporter.begin(max(0, resumed_from))
 
     def numbers(

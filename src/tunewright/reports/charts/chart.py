@@ -85,4 +85,4 @@ class ParallelChart:
     shade_title: str
     note: str = ""
     wide: bool = True
-    height: int = 420
+    height: int = 460

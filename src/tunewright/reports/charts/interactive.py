@@ -9,6 +9,9 @@ from typing import Any
 from tunewright.reports.charts.chart import Chart, ChartAxis, Coordinate, ParallelChart, Series
 
 SHADES = "Viridis"
+LEVEL_CHARACTERS = 90
+"""Characters of the axes' titles that stand beside each other; longer ones are turned."""
+LABEL_ANGLE = -25
 DIGITS = 5
 """Significant digits of a number in a page: more cannot be seen, and make it larger."""
 
@@ -49,9 +52,10 @@ def _parallel(chart: ParallelChart) -> dict[str, Any]:
     for axis in chart.axes:
         # A row without a value of a conditional parameter ends below the axis.
         known = [value for value in axis.values if value is not None and math.isfinite(value)]
+        known += [place for place, _ in axis.ticks]  # a choice may have no row
         low, high = (min(known), max(known)) if known else (0.0, 1.0)
         below = low - 0.15 * ((high - low) or 1.0)
-        missing = len(known) < len(axis.values)
+        missing = any(value is None or not math.isfinite(value) for value in axis.values)
         ticks = [*axis.ticks, *([(below, "not set")] if missing and axis.ticks else [])]
         dimension: dict[str, Any] = {
             "label": escape(axis.title),
@@ -59,6 +63,7 @@ def _parallel(chart: ParallelChart) -> dict[str, Any]:
         }
         if ticks:
             dimension |= {
+                "range": [_number(below if missing else low), _number(high)],
                 "tickvals": _numbers([place for place, _ in ticks]),
                 "ticktext": [escape(text) for _, text in ticks],
             }
@@ -69,11 +74,12 @@ def _parallel(chart: ParallelChart) -> dict[str, Any]:
         "showscale": True,
         "colorbar": {"title": {"text": escape(chart.shade_title)}, "thickness": 12},
     }
-    layout = {"margin": {"l": 80, "r": 24, "t": 64, "b": 24}, "height": chart.height}
-    return {
-        "data": [{"type": "parcoords", "line": line, "dimensions": dimensions}],
-        "layout": layout,
-    }
+    margin = {"l": 80, "r": 24, "t": 64, "b": 24}
+    lines: dict[str, Any] = {"type": "parcoords", "line": line, "dimensions": dimensions}
+    if sum(len(axis.title) for axis in chart.axes) > LEVEL_CHARACTERS:
+        lines["labelangle"] = LABEL_ANGLE
+        margin = {"l": 96, "r": 40, "t": 112, "b": 24}
+    return {"data": [lines], "layout": {"margin": margin, "height": chart.height}}
 
 
 def _trace(series: Series, chart: Chart) -> dict[str, Any]:

@@ -16,6 +16,8 @@ A_ROW = 3
 """Panels side by side, at most."""
 PANEL_INCHES = (3.4, 2.8)
 """Width and height of one of several panels."""
+AXIS_INCHES = 1.0
+"""Width of an axis of parallel coordinates, with the labels of its ticks."""
 POINT_A_PIXEL = 0.6
 """Points of a picture for a pixel of a page: marks of a picture are read in print."""
 NAMED = {"ink": INK, "pale": PALE}
@@ -32,6 +34,9 @@ def write_charts(charts: Sequence[Chart | ParallelChart], file: Path) -> None:
     size = {"width_inches": width * columns, "height_inches": height * rows}
     if len(charts) == 1:
         size = {"width_inches": WIDTH_INCHES, "height_inches": HEIGHT_INCHES}
+        if isinstance(charts[0], ParallelChart):  # its axes have labels between them
+            wanted = AXIS_INCHES * len(charts[0].axes)
+            size["width_inches"] = max(WIDTH_INCHES, wanted)
 
     def draw(figure: "Figure") -> None:
         panels = figure.subplots(rows, columns, squeeze=False).flat
@@ -78,7 +83,8 @@ def _draw_parallel(panel: Any, chart: ParallelChart) -> None:
     columns = []
     for place, axis in enumerate(chart.axes):
         values = np.array([np.nan if v is None else v for v in axis.values], float)
-        low, high = np.nanmin(values), np.nanmax(values)
+        places = [*values, *(at for at, _ in axis.ticks)]  # a choice may have no row
+        low, high = np.nanmin(places), np.nanmax(places)
         width = (high - low) or 1.0
         columns.append(np.nan_to_num((values - low) / width, nan=-0.1))
         ends = axis.ticks or [(low, f"{low:.3g}"), (high, f"{high:.3g}")]
@@ -94,6 +100,7 @@ def _draw_parallel(panel: Any, chart: ParallelChart) -> None:
     titles = [axis.title for axis in chart.axes]
     panel.set_xticks(range(len(columns)), titles, rotation=30, ha="right")
     panel.set_yticks([])
+    panel.set_ylim(-0.15 if min(map(min, columns)) < 0 else -0.05, 1.05)
     panel.grid(axis="y", visible=False)
     panel.set_title(f"{chart.title} (brighter: {chart.shade_title})")
 

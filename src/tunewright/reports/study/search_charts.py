@@ -67,8 +67,8 @@ def history(contents: StudyContents) -> list[Chart]:
             series,
             ChartAxis("trial"),
             ChartAxis(record.goal),
-            note=f"{left_out}{_stopped(record)} trials stand at their last value, after fewer "
-            "epochs.",
+            note=f"{left_out}Trials that were {_stopped(record)} stand at their last value, after "
+            "fewer epochs.",
             wide=True,
         )
     ]
@@ -78,7 +78,7 @@ def _stopped(record: StudyRecord) -> str:
     """Return what became of the trials that were not trained to their end."""
     stopped = record.of_state("pruned", "paused")
     kinds = {"left at a rung" if t.rung else "pruned" for t in stopped}
-    return " or ".join(sorted(kinds, reverse=True)).capitalize() or "Pruned"
+    return " or ".join(sorted(kinds, reverse=True)) or "pruned"
 
 
 def _last_value(trial: Trial) -> float | None:
@@ -96,7 +96,7 @@ def curves(contents: StudyContents) -> list[Chart]:
     best = record.best
     kept = _spread(with_curve, CURVES)
     groups = {
-        _stopped(record).lower(): [t for t in kept if t.state != "done"],
+        _stopped(record): [t for t in kept if t.state != "done"],
         "finished": [t for t in kept if t.state == "done" and t is not best],
     }
     series = [
@@ -119,7 +119,7 @@ def curves(contents: StudyContents) -> list[Chart]:
             series,
             ChartAxis("epoch"),
             ChartAxis(record.goal),
-            note=f"{few}Light curves were {_stopped(record).lower()} or did not end.",
+            note=f"{few}Light curves were {_stopped(record)} or did not end.",
             wide=True,
         )
     ]

@@ -7,21 +7,22 @@ Talwalkar 2016 (successive halving), Li et al. 2020 (its asynchronous form), Swe
 (a process over configurations and time), Srinivas et al. 2010 (upper confidence bounds).
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from tunewright.search.curves.candidates import draw_near
+from tunewright.search.curves.curve_reader import CurveReader, rows_to_condition
+from tunewright.search.curves.curve_trial import CurveTrial as CurveTrial
+from tunewright.search.curves.curve_trial import State as State
 from tunewright.search.curves.encoding import Encoder
 from tunewright.search.curves.ladder import Ladder, fitting_ladder
 from tunewright.search.curves.learning import Learner
-from tunewright.search.curves.model import Array, CurveModel, Observations, log_progress
+from tunewright.search.curves.model import Array, CurveModel
 from tunewright.search.curves.prior import DECAY, RAISE, Prior
-from tunewright.search.curves.scores import ScoreScale, standardise
 from tunewright.spaces.domain import Categorical
 from tunewright.spaces.space import Space
 
@@ -39,30 +40,6 @@ FINISHERS = 3
 """Trials that are trained to the end, at least, when no further one may start."""
 TRIES = 20
 """Candidates that are looked at, best first, for one that no trial has had."""
-CONDITIONED = 280
-"""Observations that predictions are made from at most."""
-
-State = Literal["running", "paused", "ended"]
-
-
-@dataclass(frozen=True)
-class CurveTrial:
-    """A trial as the search sees it.
-
-    curve: scores by step. target: the step that it trains to, or has trained to. length: its last
-    step, where trainings differ in length. state: `paused` at its target, or `ended` for good.
-    feasible: false where it ran out of memory, diverged, or violates a constraint. own: false for a
-    trial of another study, which the model learns from and the quotas do not count.
-    """
-
-    number: int
-    values: Mapping[str, Any]
-    curve: Mapping[int, float]
-    target: int
-    length: int
-    state: State
-    feasible: bool = True
-    own: bool = True
 
 
 @dataclass(frozen=True)
@@ -113,12 +90,17 @@ class CurveSearch:
         self.ladder = Ladder(self.assumed)
         self._encoder = Encoder(space)
         self._is_choice = np.array([isinstance(p.domain, Categorical) for p in space.parameters])
-        self._encoded: dict[int, Array] = {}
+        self._reader = CurveReader(self._encoder, sign)
         self._model = CurveModel(self._encoder.groups)
         self._learner = Learner(self._model, seed, file)
         self._prior = Prior(self._encoder, believed)
         self.failure, self.failures = "", 0
         self.predicted: Mapping[int, float] = {}
+
+    @property
+    def learning_failure(self) -> str:
+        """Why hyper-parameters could not be learned the last time; empty as a rule."""
+        return self._learner.failure
 
     @property
     def rungs(self) -> tuple[int, ...]:
@@ -177,7 +159,7 @@ class CurveSearch:
 
     def _fitting_ladder(self, trials: Sequence[CurveTrial]) -> Ladder:
         curves = {t.number: t.curve for t in trials if t.feasible}
-        ended = {t.number for t in trials if t.feasible and t.curve and _has_reached(t, t.length)}
+        ended = {t.number for t in trials if t.feasible and t.curve and t.has_reached(t.length)}
         return fitting_ladder(self.assumed, curves, ended)
 
     def _believed_point(
@@ -201,13 +183,15 @@ class CurveSearch:
             return self._prior.trust(np.empty((0, len(self._space.parameters))), np.empty(0))
         worst = min(ends.values(), default=0.0) - 1.0
         scores = np.array([ends[t.number] if t.feasible else worst for t in known])
-        places = np.array([self._encoder.places(t.values) for t in known])
+        places = np.array([self._reader.places(t) for t in known])
         return self._prior.trust(places, scores)
 
     def _promotion(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
         """Return the best trial of the highest rung from which too few have gone on."""
+        first = self.rungs[0]
         for step, following in reversed(list(zip(self.rungs, self.rungs[1:], strict=False))):
-            members = [t for t in trials if t.own and self._has_left(t, step)]
+            taking_part = (t for t in trials if t.own and t.feasible)
+            members = [t for t in taking_part if t.has_left(step, is_first=step == first)]
             promoted = [t for t in members if step < t.target >= min(following, t.length)]
             if len(promoted) >= len(members) // self.ladder.factor:
                 continue
@@ -216,14 +200,6 @@ class CurveSearch:
                 best = max(rest, key=lambda t: (ends.get(t.number, -np.inf), -t.number))
                 return GoOn(best.number, min(following, best.length))
         return None
-
-    def _has_left(self, trial: CurveTrial, step: int) -> bool:
-        """Return whether a trial counts at a rung; one paused at an earlier first rung does, too.
-
-        The first rung may have moved on since then, or back.
-        """
-        waits = step == self.rungs[0] and trial.state == "paused"
-        return waits or _has_reached(trial, step)
 
     def _finisher(self, trials: Sequence[CurveTrial], ends: Mapping[int, float]) -> GoOn | None:
         """Return the best paused trial while too few have reached their end, or are on the way."""
@@ -239,66 +215,26 @@ class CurveSearch:
 
         is_first: the model is not asked yet, and only begins to learn.
         """
-        scale = ScoreScale([self._sign * v for t in trials for v in t.curve.values()])
-        rows = [row for trial in trials for row in self._rung_scores(trial, scale)]
-        if len(rows) < 2:
+        known = self._reader.read(trials, self.rungs)
+        if known is None or (is_first and len(trials) < self._startup // 2):
             return False
-        data = self._observations(rows)
-        data = replace(data, z=standardise(data.z))
-        if is_first and len(trials) < self._startup // 2:
-            return False
+        data, early = known
         self._learner.update(data)
-        if self._learner.failure:
-            self.failure = self._learner.failure
         if is_first:
             return False
-        early = np.array([step <= self.rungs[0] for _, step, _ in rows])
-        data = data.take(_for_conditioning(data, early))
+        data = data.take(rows_to_condition(data, early))
         self._model.condition(data)
-        if (pending := self._pending(trials)) is not None:
+        if (pending := self._reader.pending(trials)) is not None:
             believed, _ = self._model.predict(pending.x, pending.t, pending.trial)
             self._model.condition(data.join(replace(pending, z=believed)))
         return True
-
-    def _rung_scores(
-        self, trial: CurveTrial, scale: ScoreScale
-    ) -> Iterable[tuple[CurveTrial, int, float]]:
-        """Yield what a trial has shown at the rungs: itself, the step, and the mapped score."""
-        steps = sorted(trial.curve)
-        last = -1
-        for rung in self.rungs:
-            step = max((s for s in steps if s <= min(rung, trial.length)), default=-1)
-            if step > last and self._has_left(trial, rung):
-                last = step
-                yield trial, step, scale.place(self._sign * trial.curve[step])
-        if not trial.feasible and last < trial.length:
-            yield trial, trial.length, scale.worst
-
-    def _observations(self, rows: Sequence[tuple[CurveTrial, int, float]]) -> Observations:
-        return Observations(
-            np.array([self._encode(trial) for trial, _, _ in rows]),
-            np.array([log_progress(max(step, 0.5), trial.length) for trial, step, _ in rows]),
-            np.array([trial.number for trial, _, _ in rows], dtype=np.intp),
-            np.array([z for _, _, z in rows]),
-        )
-
-    def _pending(self, trials: Sequence[CurveTrial]) -> Observations | None:
-        """Return where the running trials will be next, without their scores."""
-        running = [t for t in trials if t.state == "running" and not _has_reached(t, t.target)]
-        rows = [(trial, trial.target, 0.0) for trial in running]
-        return self._observations(rows) if rows else None
-
-    def _encode(self, trial: CurveTrial) -> Array:
-        if trial.number not in self._encoded:
-            self._encoded[trial.number] = self._encoder.encode(trial.values)
-        return self._encoded[trial.number]
 
     def _predicted_ends(self, trials: Sequence[CurveTrial]) -> dict[int, float]:
         """Return the predicted score at the end of each trial's training, by number."""
         known = [t for t in trials if t.curve and t.feasible]
         if not known:
             return {}
-        x = np.array([self._encode(t) for t in known])
+        x = np.array([self._reader.encode(t) for t in known])
         numbers = np.array([t.number for t in known], dtype=np.intp)
         means, _ = self._model.predict(x, np.zeros(len(known)), numbers)
         return {t.number: float(mean) for t, mean in zip(known, means, strict=True)}
@@ -312,7 +248,7 @@ class CurveSearch:
     ) -> Mapping[str, Any] | None:
         """Return the new point with the best upper confidence bound; None where none is new."""
         best = sorted((t for t in trials if t.number in ends), key=lambda t: -ends[t.number])
-        parents = np.array([self._encoder.places(t.values) for t in best[:PARENTS]])
+        parents = np.array([self._reader.places(t) for t in best[:PARENTS]])
         places = rng.random((UNIFORM, len(self._space.parameters)))
         trust = self._trust(trials, ends) * DECAY / (DECAY + sum(t.own for t in trials))
         if trust.any():
@@ -330,26 +266,12 @@ class CurveSearch:
             bound += RAISE * self._prior.raised(places, trust)
         feasible = np.array([t.feasible for t in trials])
         if not feasible.all():
-            tried = np.array([self._encode(t) for t in trials])
+            tried = np.array([self._reader.encode(t) for t in trials])
             refused = self._model.feasibility(x, tried, feasible) < 0
             bound = np.where(refused, bound - 1e6, bound)
         ranked = (points[i] for i in np.argsort(-bound, kind="stable")[:TRIES])
         return next((point for point in ranked if is_new(point)), None)
 
 
-def _has_reached(trial: CurveTrial, step: int) -> bool:
-    """Return whether a trial has been trained to a step, or to its own end before it."""
-    return max(trial.curve, default=0) >= min(step, trial.length)
-
-
 def _last(trial: CurveTrial) -> float:
     return trial.curve[max(trial.curve)]
-
-
-def _for_conditioning(data: Observations, early: npt.NDArray[np.bool_]) -> npt.NDArray[np.intp]:
-    """Return the rows to predict from: late ones first, then good ones, then the newest."""
-    if len(data) <= CONDITIONED:
-        return np.arange(len(data))
-    good = data.z >= np.quantile(data.z, 0.6)
-    order = np.lexsort((-np.arange(len(data)), ~good, early))
-    return np.sort(order[:CONDITIONED])

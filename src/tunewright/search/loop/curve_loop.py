@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 
-from tunewright.runs.record import EndRequest, Outcome, Trial
+from tunewright.runs.record import EndRequest, Outcome, Progress, Trial
 from tunewright.search.callbacks import StudyCallback
 from tunewright.search.curves.curve_search import CurveSearch, CurveTrial, GoOn, Start, State
 from tunewright.search.curves.rungs import FACTOR, assumed_pauses
@@ -49,7 +49,10 @@ class CurveLoop(StudyLoop):
         self._spans = {t.number: list(t.spans) for t in record.own}
         self._left = {t.number: t.rung for t in record.own if t.rung and t.has_ended}
         self._got_worker: dict[int, float] = {}
-        self._told_failure = self._told_first = self._told_widening = False
+        self._resumes: dict[int, int] = {}  # by trial that goes on, the step of its state
+        self._told_failure = self._told_learning = self._told_restart = False
+        self._told_first = self._told_widening = False
+        self._told_failures = 0
         self._nothing_for: object = None  # the state of the trials for which nothing was to be done
 
     @property
@@ -146,8 +149,30 @@ class CurveLoop(StudyLoop):
         self._targets[number] = target
         self.study.mark_paused(number, "")
         if not run.folder.checkpoints.is_dir():
-            self.watch.notice(f"{run.name} starts again: the state it was paused in is gone")
+            self._say_restart(run)
+        else:
+            self._resumes[number] = max(self.study.curves[number], default=0)
         return run
+
+    def on_report(self, live: Live[TrialRun], progress: Progress) -> None:
+        """Store a report; say where a trial did not go on from its state, as of a damaged one."""
+        number, step = live.run.number, progress.step
+        if live.run.first and (paused := self._resumes.pop(number, None)) and step <= paused:
+            self.notify(
+                live.run,
+                f"starts again: it could not go on from the state it was paused in, at {paused}",
+            )
+        super().on_report(live, progress)
+
+    def _say_restart(self, run: TrialRun) -> None:
+        if self._states.keeps_any:
+            self.watch.notice(f"{run.name} starts again: the state it was paused in is gone")
+        elif not self._told_restart:
+            self._told_restart = True
+            self.watch.notice(
+                f"{run.name} starts again, as each trial that goes on: none has kept a state. A "
+                "function keeps its own in report.folder, a script in tw.checkpoint_dir()"
+            )
 
     def _tell_failure(self) -> None:
         if self._curves.failure and not self._told_failure:
@@ -155,6 +180,12 @@ class CurveLoop(StudyLoop):
             self.watch.notice(
                 f"the model of the sampler curves could not be computed ({self._curves.failure}): "
                 "points are drawn at random until it can"
+            )
+        if self._curves.learning_failure and not self._told_learning:
+            self._told_learning = True
+            self.watch.notice(
+                "the hyper-parameters of the model of the sampler curves could not be learned "
+                f"({self._curves.learning_failure}): the former ones stay"
             )
 
     def _tell_rungs(self) -> None:
@@ -196,6 +227,9 @@ class CurveLoop(StudyLoop):
         """End the trials that wait at a rung, once no run is left that could make them go on."""
         if self.live or self.waiting:
             return
+        if (failures := self._curves.failures) > self._told_failures:
+            self._told_failures = failures
+            self.watch.notice(f"{failures} decisions of the sampler curves had no model")
         if not self._parked:
             return
         folders = {number: run.folder for number, run in self._parked.items()}
@@ -263,5 +297,5 @@ def _as_ended(trial: Trial, last: int) -> CurveTrial:
         length,
         "ended",
         feasible=trial.state != "infeasible",
-        own=not trial.imported_from,
+        own=not trial.imported_from and trial.state != "failed",
     )

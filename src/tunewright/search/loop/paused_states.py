@@ -33,6 +33,11 @@ class PausedStates:
         for half_removed in folder.glob(f"trials/*/{REMOVED}"):  # by a killed coordinator
             shutil.rmtree(half_removed, ignore_errors=True)
 
+    @property
+    def keeps_any(self) -> bool:
+        """Whether the runs of this study keep states at all, as far as was seen."""
+        return self._told or any(self._sizes.values())
+
     def forget(self, number: int) -> None:
         """Leave out a trial that goes on, whose state changes."""
         self._sizes.pop(number, None)

@@ -51,7 +51,7 @@ def tune(
     given: SpaceFile | None = None,
     runs: Path = Path("runs"),
     watch: StudyCallback | None = None,
-    from_: str | None = None,
+    from_: Sequence[str] = (),
     imports: Sequence[str] = (),
 ) -> TuneResult:
     """Search in the stages of `study.stages`; see `search.stages.tune` for one search.
@@ -235,7 +235,7 @@ class StagedSearch:
             replace(composed, tree=tree, config=config, notices=()),
             read_space(files[region], {}),
             self.runs,
-            str(self.folder.path),
+            [str(self.folder.path)],
         )
         study = replace(search.study, earlier_trainings=earlier or 0.0)
         return replace(search, study=study, began=self.first.began)

@@ -145,7 +145,7 @@ def _commands(view: StudyView) -> Sequence[Command]:
     place = shlex.quote(str(folder.path))
     best = shlex.quote(str(folder.best_config))
     found: list[Command] = []
-    own_training = record.recipe != "function"
+    own_training = not record.is_of_function
     if record.best is not None and own_training:
         train = f"tunewright train {best}"
         found += [

@@ -29,20 +29,28 @@ from tunewright.search.transfer.trial_matching import (
     count_mismatches,
     match_trials,
 )
+from tunewright.spaces.advice import read_good
 from tunewright.spaces.domain import nearest
+from tunewright.spaces.rules import Good
 from tunewright.spaces.specification import specification
 
 
 def start_from(
-    recipe: Recipe, prepared: PreparedStudy, study: str | None, files: Sequence[str], runs: Path
+    recipe: Recipe,
+    prepared: PreparedStudy,
+    studies: Sequence[str],
+    files: Sequence[str],
+    runs: Path,
 ) -> tuple[PreparedStudy, tuple[TrialSource, ...]]:
-    """Return the study with the best configuration of `study` as its first trial, and its sources.
+    """Return the study with the best of the first of `studies` as its first trial, and its sources.
+
+    The best configurations of the other studies are tried after it.
 
     A study that was begun with the same sources resumes, and imports nothing twice. Raises
     StudyError for a study that was begun without them, and for sources of another recipe or
     direction.
     """
-    asked = [*([study] if study else []), *files]
+    asked = [*studies, *files]
     if not asked:
         return prepared, ()
     if recipe.define_by_run:
@@ -61,7 +69,8 @@ def start_from(
         for one in asked
         if shown[one] not in taken and source_key(one, runs, typed) not in taken
     ]
-    if study in new and source_key(study, runs, typed) == place_name(prepared.url, prepared.name):
+    itself = place_name(prepared.url, prepared.name)
+    if any(one in new and source_key(one, runs, typed) == itself for one in studies):
         raise StudyError(
             f"the study {prepared.name!r} cannot start from itself",
             remedy="Choose another --name for the new one.",
@@ -76,11 +85,11 @@ def start_from(
             )
         stored = prepared.known.space["parameters"]
         defaults = {p: f["default"] for p, f in stored.items() if f.get("default") is not None}
-        return _with_defaults(prepared, defaults), ()
+        return _with_good(_with_defaults(prepared, defaults), _good_of(prepared.known.space)), ()
     sources = []
-    if study:
+    for place, study in enumerate(studies):
         source = replace(own_study(study, recipe, prepared, runs, typed), is_start=True)
-        prepared = _start_at(recipe, prepared, source)
+        prepared = (_try_early if place else _start_at)(recipe, prepared, source)
         sources.append(source)
     for file in files:
         if is_table(file):
@@ -239,6 +248,39 @@ def _start_at(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> P
     if started.space.default() is None:
         text = f"the best configuration of {source.label} is forbidden here, so it is not tried"
     return replace(started, notices=(*started.notices, text))
+
+
+def _try_early(recipe: Recipe, prepared: PreparedStudy, source: TrialSource) -> PreparedStudy:
+    """Return the study with the source's best values as a good combination, tried early."""
+    if source.best is None:
+        text = f"no trial of {source.label} has finished, so its best is not tried"
+        return replace(prepared, notices=(*prepared.notices, text))
+    space = prepared.space
+    known = {p.path: source.best.get(recipe.path(p.path)) for p in space.parameters}
+    values = {k: nearest(space[k].domain, v) for k, v in known.items() if v is not None}
+    point = space.point(values)
+    good = Good(
+        f"best of {source.label}",
+        "the best configuration of an earlier study",
+        {path: value for path, value in values.items() if path in point},
+    )
+    text = f"the best configuration of {source.label} is forbidden here, so it is not tried"
+    if space.broken_rule(point) is None:
+        text = f"the best configuration of {source.label} is tried early"
+    return replace(_with_good(prepared, [good]), notices=(*prepared.notices, text))
+
+
+def _good_of(stored: Mapping[str, Any]) -> tuple[Good, ...]:
+    return read_good(stored.get("good") or ())
+
+
+def _with_good(prepared: PreparedStudy, further: Sequence[Good]) -> PreparedStudy:
+    """Return the study with further good combinations; those whose names it has stay."""
+    have = {good.name for good in prepared.space.good}
+    good = (*prepared.space.good, *(one for one in further if one.name not in have))
+    space = replace(prepared.space, good=good)
+    settings = replace(prepared.settings, space=specification(space))
+    return replace(prepared, space=space, settings=settings)
 
 
 def _with_defaults(prepared: PreparedStudy, values: Mapping[str, Any]) -> PreparedStudy:

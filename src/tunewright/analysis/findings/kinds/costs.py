@@ -131,7 +131,7 @@ def _faster(found: Evidence, path: str, level: int) -> str:
     ):
         kept = tuple(v for c, v in enumerate(column.levels) if c != level)
         return change_space(context, {path: replace(domain, choices=kept)}, name="faster")
-    if context.is_foreign or context.recipe == "function":
+    if context.needs_python:
         return 'directions = [..., "minimize"]  # the seconds of a trial as a second goal'
     goal = shlex.quote(f"goal=[{found.record.goal},seconds]")
     return new_study(context, found.record.name, "faster", goal)
@@ -140,9 +140,7 @@ def _faster(found: Evidence, path: str, level: int) -> str:
 def find_idle(found: Evidence) -> list[Finding]:
     """Return whether workers wait for long while others train."""
     spans = sorted(
-        (t.started, t.started + t.seconds)
-        for t in found.record.own
-        if t.started is not None and t.seconds
+        (start, start + seconds) for t in found.record.own for start, seconds in t.worked
     )
     if len(spans) < 6:
         return []
@@ -154,7 +152,7 @@ def find_idle(found: Evidence) -> list[Finding]:
         return []
     used = max(1, round(busy / active))
     change = f"study.optimize(objective, n_trials=..., n_jobs={used})"
-    if not found.context.is_foreign and found.context.recipe != "function":
+    if not found.context.needs_python:
         change = continue_study(found.context, f"--jobs {used}")
     return [
         Finding(

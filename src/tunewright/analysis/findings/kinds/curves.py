@@ -114,7 +114,7 @@ def _audit(found: Evidence, audited: Sequence[Trial]) -> Finding:
 
 def _finer_audit(found: Evidence) -> str:
     """Return how to narrow the interval of an audit."""
-    if found.context.is_foreign or found.context.recipe == "function":
+    if found.context.needs_python:
         return "audit_pruning: a larger share narrows the interval"
     return continue_study(found.context, "study.audit_pruning=0.3")
 
@@ -176,7 +176,7 @@ def _later_rung(found: Evidence, first: int) -> str:
 
 def _milder(found: Evidence, first: int) -> str:
     kind = found.context.pruner.get("type")
-    if found.context.is_foreign or found.context.recipe == "function":
+    if found.context.needs_python:
         return f"pruner = optuna.pruners.PatientPruner(pruner, patience={2 * first})"
     if kind in ("asha", "hyperband"):
         last = max((max(t.curve) for t in found.done if t.curve), default=0)
@@ -277,7 +277,7 @@ def _gap_finding(found: Evidence, name: str, gap: float, count: int) -> Finding:
 
 def _regularise(found: Evidence, peak: int | None) -> str:
     context = found.context
-    if context.is_foreign or context.recipe == "function":
+    if context.needs_python:
         return (
             f"epochs = {peak}  # or more dropout, weight decay or augmentation"
             if peak

@@ -54,7 +54,7 @@ def _flat_tail(
     found: Evidence, tail: str, head: str, tails: Floats, heads: Floats, bound: float
 ) -> Finding:
     change = f"return {tail}  # or the mean over classes as the goal"
-    if not found.context.is_foreign and found.context.recipe != "function":
+    if not found.context.needs_python:
         change = new_study(found.context, found.record.name, "tail", shlex.quote(f"goal={tail}"))
     return Finding(
         "tail_flat",

@@ -272,7 +272,7 @@ def find_decided(found: Evidence) -> list[Finding]:
 
 
 def _fix_choices(found: Evidence, fixed: Mapping[str, Any]) -> str:
-    if found.context.is_foreign or found.context.recipe == "function":
+    if found.context.needs_python:
         return change_space(found.context, {p: Categorical((v,)) for p, v in fixed.items()})
     return keep_fixed(found.context, fixed, found.record.name)
 

@@ -80,7 +80,7 @@ def find_alike(found: Evidence) -> list[Finding]:
 def _train_longer(found: Evidence) -> str:
     context = found.context
     epochs = context.configuration.get("training.epochs")
-    if context.is_foreign or context.recipe == "function" or not isinstance(epochs, int):
+    if context.needs_python or not isinstance(epochs, int):
         return more_trials(context, context.ran + 10)
     word = f"stages.explore.training.epochs={3 * epochs}"
     return new_study(context, found.record.name, "longer", word)
@@ -103,7 +103,7 @@ def find_noise(found: Evidence) -> list[Finding]:
         return []
     context = found.context
     change = train_with_seeds(context)
-    if context.is_foreign or context.recipe == "function":
+    if context.needs_python:
         change = f"study.enqueue_trial({dict(best.parameters)!r})  # again, with other seeds"
     return [
         Finding(
@@ -212,7 +212,7 @@ def find_repeats(found: Evidence) -> list[Finding]:
         else "their scores differ, by the noise of one training"
     )
     change = "sampler = optuna.samplers.BruteForceSampler()  # tries each point once"
-    if not found.context.is_foreign and found.context.recipe != "function":
+    if not found.context.needs_python:
         change = train_with_seeds(found.context)
     return [
         Finding(

@@ -35,7 +35,7 @@ def find_long_warmup(found: Evidence) -> list[Finding]:
         return []
     share, whole = max(long)[0], [s for s, _ in long if s >= 1.0]
     change = "schedule.warmup_fraction=0.1"
-    if not found.context.is_foreign and found.context.recipe != "function":
+    if not found.context.needs_python:
         change = new_study(found.context, found.record.name, "warm", change)
     else:
         change = "warmup_epochs = epochs // 10"
@@ -91,7 +91,7 @@ def find_test_split(found: Evidence) -> list[Finding]:
     else:
         return []
     change = "return valid_score  # and measure the test split once, for the winner"
-    if not found.context.is_foreign and found.context.recipe != "function":
+    if not found.context.needs_python:
         change = new_study(found.context, found.record.name, "valid", shlex.quote(word))
     return [
         Finding(
@@ -151,7 +151,7 @@ def _best_value(found: Evidence, path: str) -> Any:
 
 def _retune(found: Evidence, why: str, certainty: str, batch: str, value: Any) -> Finding:
     change = "suggest the learning rate within each batch size"
-    if not found.context.is_foreign and found.context.recipe != "function":
+    if not found.context.needs_python:
         word = setting(found.context, batch, value)
         change = (
             continue_study(found.context, f"stages.final.{word}")

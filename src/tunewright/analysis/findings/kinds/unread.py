@@ -209,7 +209,7 @@ def _test_within(found: Evidence, path: str, rows: Mask) -> EffectTest | None:
 
 
 def _conditions(found: Evidence, shown: Sequence[_Branches]) -> str:
-    if found.context.is_foreign or found.context.recipe == "function":
+    if found.context.needs_python:
         return "\n".join(
             f"if params[{one.choice!r}] in {list(one.used)!r}:  # only then suggest {one.path!r}"
             for one in shown
