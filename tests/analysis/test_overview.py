@@ -32,6 +32,7 @@ def test_what_is_shown_of_a_study():
         "pruned": 1,
         "infeasible": 2,
         "failed": 1,
+        "paused": 0,
         "running": 1,
     }
     assert shown.trials == 8
