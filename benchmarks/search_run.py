@@ -35,6 +35,7 @@ from tunewright.search.storage.database import Settings
 from tunewright.search.study.pruners import pruner
 from tunewright.search.study.study import Study
 from tunewright.spaces.rules import Good
+from tunewright.spaces.space import Space
 from tunewright.spaces.specification import specification
 
 START = 10
@@ -63,11 +64,18 @@ def search(
     return account.regrets(budgets)
 
 
+def _started(task: CurveTask, seed: int) -> Space:
+    """Return the space with the random points that a search begins with: its defaults are one."""
+    first, *others = task.points(seed, START)
+    parameters = tuple(replace(p, default=first[p.path]) for p in task.space.parameters)
+    good = tuple(Good(f"start {n}", "", values) for n, values in enumerate(others, 1))
+    return replace(task.space, parameters=parameters, good=good)
+
+
 def _run(account: Account, method: str, seed: int, workers: int, folder: Path) -> None:
     task = account.task
     sampler, stops = METHODS[method]
-    good = [Good(f"start {n}", "", v) for n, v in enumerate(task.points(seed, START))]
-    space = replace(task.space, good=tuple(good))
+    space = _started(task, seed)
     settings = Settings(
         recipe="function",
         goal="value:max",
