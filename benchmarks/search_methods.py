@@ -35,7 +35,7 @@ from typing import Any, NamedTuple
 from curve_tasks import TASKS, CurveTask, LCBench, Noisy, read_alexnet, read_deberta
 from machine import describe_machine
 from outside_search import TOOLS, search_outside
-from search_run import METHODS, search
+from search_run import METHODS, hurry_optuna, search
 from search_summary import (
     Runs,
     behind,
@@ -221,6 +221,7 @@ def main() -> None:
     parser.add_argument("--syne-tune", type=Path)
     parser.add_argument("--write", action="store_true", help=f"store {RESULTS.name}")
     options = parser.parse_args()
+    hurry_optuna()
     run_all(options)
     rows = read_rows(options.rows)
     found = summary(rows, options.recorded)

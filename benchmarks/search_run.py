@@ -49,9 +49,14 @@ METHODS: Mapping[str, tuple[str, Pruner]] = {
     "random": ("random", NoPrunerConfig()),
 }
 
-# Optuna 5 computes this function one number at a time; SciPy's is the same, and five times faster.
-_truncnorm._log_ndtr = lambda a: log_ndtr(np.asarray(a, float))
-optuna.logging.set_verbosity(optuna.logging.ERROR)
+
+def hurry_optuna() -> None:
+    """Let SciPy compute a function that Optuna 5 computes one number at a time.
+
+    The values are the same; a search by TPE is five times faster.
+    """
+    _truncnorm._log_ndtr = lambda a: log_ndtr(np.asarray(a, float))
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def search(
@@ -60,7 +65,7 @@ def search(
     """Return the regrets of one search after each budget, in trainings."""
     account = Account(task, budgets[-1] * task.full_cost)
     with tempfile.TemporaryDirectory() as folder:
-        _run(account, method, seed, workers, Path(folder))
+        run_search(account, method, seed, workers, Path(folder))
     return account.regrets(budgets)
 
 
@@ -72,7 +77,8 @@ def _started(task: CurveTask, seed: int) -> Space:
     return replace(task.space, parameters=parameters, good=good)
 
 
-def _run(account: Account, method: str, seed: int, workers: int, folder: Path) -> None:
+def run_search(account: Account, method: str, seed: int, workers: int, folder: Path) -> None:
+    """Run one search in a folder until its account is spent."""
     task = account.task
     sampler, stops = METHODS[method]
     space = _started(task, seed)
