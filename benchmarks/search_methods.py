@@ -15,11 +15,13 @@ long     `tpe` and `tpe+asha` for 60 trainings, LCBench
 outside  SMAC and Syne Tune, LCBench, where `--smac` or `--syne-tune` name the Python of an
          environment that has it (`pip install smac`; `pip install syne-tune huggingface_hub`)
 
+`--recorded` adds searches that were made before with the same random points: Optuna's TPE and its
+Hyperband, and ASHA of promotion type, at random and with density proposals (KDE).
+
 `--rows` collects the searches; those in it are not made again, so that the same command goes on
 where it was interrupted. `--part 0/2` and `--part 1/2` share the work between two processes with
-one file. `--recorded` adds searches of promotion-type ASHA, at random and with density proposals,
-that were made before with the same random points. `--write` stores the summary; with `--suites ""`
-no search is made. Needs onnxruntime. A search writes a study: `TMPDIR=/dev/shm` spares the disk.
+one file. `--write` stores the summary; with `--suites ""` no search is made. Needs onnxruntime.
+A search writes a study of many small rows: `TMPDIR=/dev/shm` spares the disk.
 """
 
 import argparse
@@ -33,7 +35,7 @@ from typing import Any, NamedTuple
 from curve_tasks import TASKS, CurveTask, LCBench, Noisy, read_alexnet, read_deberta
 from machine import describe_machine
 from outside_search import TOOLS, search_outside
-from search_run import METHODS, search
+from search_run import METHODS, hurry_optuna, search
 from search_summary import (
     Runs,
     behind,
@@ -48,7 +50,12 @@ BUDGETS = (5.0, 7.5, 10.0, 15.0, 20.0, 25.0, 30.0)
 LONGER = (*BUDGETS, 40.0, 50.0, 60.0)
 NOISE = 0.01
 RESULTS = Path(__file__).parent / "results/search_methods.json"
-RECORDED = {"asha-random": "random+asha, promoting", "asha-tpe-min3": "kde+asha, promoting"}
+RECORDED = {
+    "tpe": "tpe, recorded",
+    "tpe+hyperband": "tpe+hyperband, recorded",
+    "asha-random": "random+asha promoting, recorded",
+    "asha-tpe-min3": "kde+asha promoting, recorded",
+}
 
 
 class Suite(NamedTuple):
@@ -174,25 +181,27 @@ def summary(rows: Sequence[Mapping[str, Any]], recorded: Path | None) -> dict[st
     for name in ("lcbench", "alexnet", "deberta"):
         if part := only(one, name):
             found[f"one, {name}"] = summarise(part, BUDGETS)
-    if "curves" in one and "random" in one:
+    if {"curves", "random"} <= set(one):
         found["curves behind random at 10, by task"] = behind(one, "curves", "random", 2)
-        found["curves - tpe+asha"] = differences(one, "curves", "tpe+asha")
-        for method in RECORDED.values() if recorded is not None else ():
-            found[f"curves - {method}"] = differences(one, "curves", method)
+    for other in ("tpe", "tpe+asha", *RECORDED.values()):
+        if {"curves", other} <= set(one):
+            found[f"curves - {other}"] = differences(one, "curves", other)
     if workers := by_method(rows, "workers"):
-        shared = only({"tpe": one["tpe"], **{m: one[m] for m in SUITES["workers"].methods}}, "lcb")
+        shared = only({m: one[m] for m in ("tpe", *SUITES["workers"].methods) if m in one}, "lcb")
         found["workers"] = summarise(shared | workers, BUDGETS)
         found["trainings with several workers, times those with one"] = {
             many: compare_workers(shared | workers, many.partition(",")[0], many, BUDGETS)
             for many in workers
+            if many.partition(",")[0] in shared
         }
     if noise := by_method(rows, "noise"):
         found["noise"] = summarise(noise, BUDGETS)
     if long := by_method(rows, "long"):
         found["long"] = {"budgets": LONGER, **summarise(long, LONGER)}
-        found["long, tpe+asha - tpe"] = differences(long, "tpe+asha", "tpe")
+        if {"tpe+asha", "tpe"} <= set(long):
+            found["long, tpe+asha - tpe"] = differences(long, "tpe+asha", "tpe")
     if outside := by_method(rows, "outside"):
-        shared = {m: one[m] for m in ("tpe", "curves", "tpe+asha")}
+        shared = {m: one[m] for m in ("tpe", "curves", "tpe+asha") if m in one}
         found["outside"] = summarise(only(shared | outside, "lcb"), BUDGETS)
     return found
 
@@ -212,6 +221,7 @@ def main() -> None:
     parser.add_argument("--syne-tune", type=Path)
     parser.add_argument("--write", action="store_true", help=f"store {RESULTS.name}")
     options = parser.parse_args()
+    hurry_optuna()
     run_all(options)
     rows = read_rows(options.rows)
     found = summary(rows, options.recorded)

@@ -21,10 +21,10 @@ RESAMPLES = 2000
 REFERENCE = "tpe"
 
 
-def read_rows(file: Path | None) -> list[dict[str, Any]]:
+def read_rows(file: Path) -> list[dict[str, Any]]:
     """Return the rows of a JSONL file; a line that a kill has cut is left out."""
     found = []
-    for line in file.read_text().splitlines() if file is not None and file.exists() else []:
+    for line in file.read_text().splitlines() if file.exists() else []:
         try:
             found.append(json.loads(line))
         except json.JSONDecodeError:
@@ -100,7 +100,13 @@ def summarise(known: Mapping[str, Runs], budgets: Sequence[float]) -> dict[str, 
             ends = np.quantile(needed[1:], [0.025, 0.975], method="nearest")
             entry["interval"] = [_number(end) for end in ends]
         found[name] = entry
-    return {"tasks": len({task for task, _ in runs}), "runs": len(runs), "methods": found}
+    seeds = sorted({seed for _, seed in runs})
+    return {
+        "tasks": len({task for task, _ in runs}),
+        "seeds": seeds,
+        "runs": len(runs),
+        "methods": found,
+    }
 
 
 def compare_workers(

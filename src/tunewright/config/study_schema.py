@@ -98,12 +98,13 @@ class AshaConfig(Section):
     """Asynchronous successive halving (Li et al. 2020), rungs counted in epochs completed.
 
     The rungs are `min_resource * reduction_factor ** (k + min_early_stopping_rate)`. min_resource:
-    epochs before the first decision. reduction_factor: one trial of so many goes on at each rung.
-    min_early_stopping_rate: rungs left out at the start.
+    epochs before the first decision (null = the smallest epoch at which scores rank the trials,
+    estimated while they run, 2 until some have finished). reduction_factor: one trial of so many
+    goes on at each rung. min_early_stopping_rate: rungs left out at the start.
     """
 
     type: Literal["asha"] = "asha"
-    min_resource: Count = 2
+    min_resource: Count | None = None
     reduction_factor: Annotated[int, Field(ge=2)] = 2
     min_early_stopping_rate: Annotated[int, Field(ge=0)] = 0
 

@@ -44,7 +44,7 @@ from tunewright.search.study.compatibility import (
 )
 from tunewright.search.study.constraints import Constraint, constraints
 from tunewright.search.study.goals import study_goals
-from tunewright.search.study.older_studies import apply_older_rules
+from tunewright.search.study.older_studies import OLDER_PRUNER, apply_older_rules
 from tunewright.search.study.pruners import pruner, shrink_pruner
 from tunewright.search.study.samplers import check_sampler
 from tunewright.spaces.build import build_space
@@ -116,7 +116,7 @@ def prepare(
         tpe = study_schema.TpeConfig().model_dump()
         explore, config = with_values(explore, {"study.sampler": tpe}, recipe.config)
     if not any(path.startswith("study.pruner") for path in (*composed.typed, *composed.written)):
-        explore, config = _with_fitting_pruner(recipe, explore, config, notices)
+        explore, config = _with_fitting_pruner(recipe, explore, config, notices, known)
     else:
         refuse_second_pruner(config)
     refuse_audit_of_pruning(config)
@@ -219,12 +219,21 @@ def _check_data(recipe: Recipe, tree: Tree, space: Space) -> list[str]:
 
 
 def _with_fitting_pruner(
-    recipe: Recipe, explore: Tree, config: RunConfig, notices: list[str]
+    recipe: Recipe,
+    explore: Tree,
+    config: RunConfig,
+    notices: list[str],
+    known: Settings | None,
 ) -> tuple[Tree, RunConfig]:
-    """Fit a default pruner to the epochs of the stage; return the stage's configuration."""
+    """Fit a default pruner to the epochs of the stage; return the stage's configuration.
+
+    known: the settings of the study, where it was begun before; an older default stays.
+    """
     if config.study.sampler.type == "curves":  # it pauses trials itself
         none = study_schema.NoPrunerConfig().model_dump()
         return with_values(explore, {"study.pruner": none}, recipe.config)
+    if known is not None and dict(known.pruner) == OLDER_PRUNER.model_dump():
+        explore, config = with_values(explore, {"study.pruner": dict(known.pruner)}, recipe.config)
     shipped, epochs = config.study.pruner, config.training.epochs
     fitting = shrink_pruner(shipped, epochs)
     if fitting == shipped:

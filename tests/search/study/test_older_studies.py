@@ -70,3 +70,20 @@ def test_nothing_is_said_where_nothing_differs() -> None:
         apply_older_rules(request.composed, {"schedule.warmup_fraction": 0.0}, schema)
         is request.composed
     )
+
+
+class TestPruner:
+    def first_rung(self, folder: Path, *words: str) -> object:
+        found = prepared(folder, "quadratic", *words)
+        assert found.config.study.pruner.model_dump() == found.settings.pruner
+        return found.settings.pruner["min_resource"]
+
+    def test_a_study_that_began_with_the_older_default_keeps_it(self, tmp_path: Path) -> None:
+        begin(tmp_path, "quadratic", "study.pruner.min_resource=2", older=False)
+        assert self.first_rung(tmp_path) == 2
+        assert self.first_rung(tmp_path, "study.pruner.min_resource=3") == 3
+
+    def test_a_new_study_takes_its_first_rung_from_the_data(self, tmp_path: Path) -> None:
+        assert self.first_rung(tmp_path) is None
+        begin(tmp_path, "quadratic", older=False)
+        assert self.first_rung(tmp_path) is None

@@ -11,6 +11,7 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
+from tunewright.search.study.pruning.ranked_halving import RankedHalving
 from tunewright.search.study.stopping_rules import Halving, Hyperband, Patient, Percentile, Pruner
 
 PRIOR_TRIALS = 4.0
@@ -203,7 +204,7 @@ def assumed_stops(pruner: Pruner, last_step: int) -> dict[int, float]:
     trials below the bar at one step are mostly below it at the next.
     """
     match pruner:
-        case Halving():
+        case Halving() | RankedHalving():
             rungs = itertools.takewhile(lambda rung: rung < last_step, pruner.steps())
             return dict.fromkeys(rungs, 1.0 - 1.0 / pruner.factor)
         case Hyperband():

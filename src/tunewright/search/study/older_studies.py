@@ -7,10 +7,13 @@ from typing import Any
 from tunewright.config.apply import with_values
 from tunewright.config.compose import Composition
 from tunewright.config.schema import RunConfig
+from tunewright.config.study_schema import AshaConfig
 from tunewright.config.tree import get
 
 WARMUP = ("schedule.warmup_steps", "schedule.warmup_epochs", "schedule.warmup_fraction")
 """Warm-up settings that older versions shipped in epochs; today they are a share of the run."""
+OLDER_PRUNER = AshaConfig(min_resource=2)
+"""The default pruner of older versions; today its first rung follows the data."""
 
 
 def apply_older_rules(

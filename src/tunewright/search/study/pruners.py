@@ -11,6 +11,7 @@ from tunewright.config import study_schema
 from tunewright.config.components import plugins
 from tunewright.errors import ConfigError
 from tunewright.registry import Registry
+from tunewright.search.study.pruning.ranked_halving import RankedHalving
 from tunewright.search.study.stopping_rules import (
     Curve as Curve,
 )
@@ -26,6 +27,8 @@ from tunewright.search.study.stopping_rules import (
 )
 
 Direction = Literal["max", "min"]
+ASSUMED_FIRST = 2
+"""First rung of `asha` until the data say where trials are ranked."""
 PRUNERS: Registry[Callable[..., Pruner]] = Registry("pruner", plugins.PRUNERS)
 
 
@@ -56,7 +59,8 @@ def shrink_pruner(settings: study_schema.Pruner, last_step: int) -> study_schema
         return settings
     wait = _WAITS.get(settings.type, "")
     least = 1 if wait == "min_resource" else 0
-    for shorter in range(getattr(settings, wait, 0) - 1, least - 1, -1):
+    given = getattr(settings, wait, 0)
+    for shorter in range((ASSUMED_FIRST if given is None else given) - 1, least - 1, -1):
         earlier = settings.model_copy(update={wait: shorter})
         if _first_too_late(_make_pruner(earlier, last_step, 1.0), last_step) is None:
             return earlier
@@ -107,15 +111,18 @@ def none(_last_step: int, _sign: float, /) -> Pruner:
 
 @PRUNERS
 def asha(
-    _last_step: int,
+    last_step: int,
     sign: float,
     /,
     *,
-    min_resource: int = 2,
+    min_resource: int | None = None,
     reduction_factor: int = 2,
     min_early_stopping_rate: int = 0,
 ) -> Pruner:
-    """Make asynchronous successive halving."""
+    """Make asynchronous successive halving; its first rung follows the data if none is given."""
+    if min_resource is None:
+        rate = min_early_stopping_rate
+        return RankedHalving(ASSUMED_FIRST, reduction_factor, rate, last_step, sign)
     first = min_resource * reduction_factor**min_early_stopping_rate
     return Halving(first, reduction_factor, sign)
 

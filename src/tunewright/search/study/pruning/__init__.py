@@ -1,0 +1,1 @@
+"""Pruning rules that choose their own steps."""
