@@ -122,6 +122,13 @@ CASES = {
     "a lost table": Case(
         "analyze study", "tunewright repair", "", drop_table("trial_values"), repair
     ),
+    "a lost table of a study that goes on": Case(
+        GO_ON, "tunewright repair runs/study", "", drop_table("trial_values"), repair
+    ),
+    "a journal as a storage": Case(
+        f"{TUNE} --name new --storage journal://theirs.log", "sqlite:///study.db",
+        f"{TUNE} --name new --storage sqlite:///study.db", write("theirs.log", ""),
+    ),
     "a folder for a database": Case(
         f"{TUNE} --name new", "Move it away", "",
         lambda: Path("runs/new/study.db").mkdir(parents=True), lambda: shutil.rmtree("runs/new"),

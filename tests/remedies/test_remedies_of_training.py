@@ -139,6 +139,9 @@ CASES: dict[str, tuple[Callable[[], object], str, Callable[[], object]]] = {
     ),
     "weights that are text": (text_as_weights, "torch.save", saved({"a": torch.zeros(2)})),
     "weights without tensors": (saved({"epoch": 3}), "torch.save", saved({"a": torch.zeros(2)})),
+    "weights too deep in a file": (
+        saved({"run": {"net": {"a": torch.zeros(2)}}}), "torch.save", saved({"a": torch.zeros(2)})
+    ),
     "a part that never learns": (
         lambda: rates(unfreeze={"head": 0.5}, lr_scales={"head": 0.0}),
         "finetune.lr_scales.head=0.1",
