@@ -20,7 +20,7 @@ from tunewright.executors.batch.worker_folder import (
     WorkerState,
     own_versions,
 )
-from tunewright.executors.executor import Resources, WorkerDeath
+from tunewright.executors.executor import Resources, WorkerDeath, let_go
 from tunewright.runs.folder import RunFolder
 from tunewright.runs.record import Outcome
 
@@ -312,6 +312,17 @@ def test_close_cancels_all_jobs_and_dismisses_their_workers(executor, jobs, fold
     assert {worker.read_order().kind for worker in jobs.workers.values()} == {"dismiss"}
     assert handle.ended
     assert handle.death == WorkerDeath()
+
+
+def test_a_replaced_coordinator_cancels_no_job(executor, jobs, folder) -> None:
+    assert executor.refusal(ANY) is not None
+    jobs.begin("1")
+    [handle] = executor.start([folder], ANY)
+    let_go(executor)
+    executor.close()
+    assert handle.ended
+    assert jobs.cancelled == []
+    assert "dismiss" not in {order.kind for w in jobs.workers.values() if (order := w.read_order())}
 
 
 @pytest.mark.parametrize("skew", [-600.0, 0.0, 600.0])

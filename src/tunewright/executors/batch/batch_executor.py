@@ -80,6 +80,16 @@ class BatchExecutor:
             time.sleep(min(pause, left))
             pause = min(1.3 * pause, LONGEST_WAIT)
 
+    def leave(self) -> None:
+        """Leave workers and runs to another coordinator, which has taken over; no job is cancelled.
+
+        Workers that it does not take end by themselves when nobody gives a sign for long.
+        """
+        self._closed = True
+        for handle in self._live():
+            handle.end(WorkerDeath(reason="left to another coordinator"))
+        self._unplaced.clear()
+
     def close(self) -> None:
         """Dismiss all workers and cancel their jobs, also those that wait in the queue."""
         if self._closed:
