@@ -107,6 +107,12 @@ class StandingFile(StudyCallback):
         """Pass it on."""
         self._watch.on_usage(number, usage)
 
+    def on_trial_pause(self, trial: Trial, progress: StudyProgress) -> None:
+        """Pass it on, with where the study stands now."""
+        self.note(progress)
+        self.write()
+        self._watch.on_trial_pause(trial, progress)
+
     def on_trial_end(self, trial: Trial, progress: StudyProgress) -> None:
         """Pass it on, with where the study stands now."""
         self.note(progress)

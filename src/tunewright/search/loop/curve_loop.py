@@ -145,7 +145,7 @@ class CurveLoop(StudyLoop):
 
     def _go_on(self, number: int, target: int) -> TrialRun:
         run = self._parked.pop(number)
-        self._states.forget(number)
+        self._states.forget(number, has_state=run.folder.checkpoints.is_dir())
         self._targets[number] = target
         self.study.mark_paused(number, "")
         if not run.folder.checkpoints.is_dir():

@@ -29,17 +29,18 @@ class PausedStates:
         self._quota = free if gib is None else gib * _GIB
         self._notice = notice
         self._sizes: dict[int, int] = {}  # a trial that waits does not change its state
-        self._told = False
+        self._told = self._seen = False
         for half_removed in folder.glob(f"trials/*/{REMOVED}"):  # by a killed coordinator
             shutil.rmtree(half_removed, ignore_errors=True)
 
     @property
     def keeps_any(self) -> bool:
         """Whether the runs of this study keep states at all, as far as was seen."""
-        return self._told or any(self._sizes.values())
+        return self._told or self._seen or any(self._sizes.values())
 
-    def forget(self, number: int) -> None:
-        """Leave out a trial that goes on, whose state changes."""
+    def forget(self, number: int, *, has_state: bool) -> None:
+        """Leave out a trial that goes on, whose state changes. has_state: whether it has one."""
+        self._seen = self._seen or has_state
         self._sizes.pop(number, None)
 
     def limit(self, paused: Mapping[int, RunFolder], predicted: Mapping[int, float]) -> None:
