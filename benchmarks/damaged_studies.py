@@ -251,7 +251,9 @@ def _import_doors() -> Mapping[str, Door]:
         )
         recipe = request.recipe
         prepared = prepare(recipe, request.composed, given=request.space, runs=RUNS)
-        prepared, sources = start_from(recipe, prepared, study, [str(f) for f in files], RUNS)
+        prepared, sources = start_from(
+            recipe, prepared, [study] if study else [], [str(f) for f in files], RUNS
+        )
         kept, lines = trials_to_import(recipe, prepared, sources)
         return [(values, old.values) for _, old, values in kept], set(lines)
 

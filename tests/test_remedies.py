@@ -31,8 +31,13 @@ from tunewright.request import parse_request
 
 RECIPES = ("compression", "flowers", "function", "longtail", "pairs", "retina")
 PROJECT = Path(__file__).parents[1] / "pyproject.toml"
-FOREIGN_FLAGS = {"--upgrade", "--version", "--help", "--lr", "--no", "--nproc_per_node"}
-"""Flags of pip, torchrun, of every program, and of the scripts in examples."""
+FOREIGN_FLAGS = {"--upgrade", "--version", "--help", "--lr", "--no", "--nproc_per_node"} | {
+    "--head",
+    "--port",
+    "--address",
+    "--num-cpus",
+}
+"""Flags of pip, torchrun, `ray start`, of every program, and of the scripts in examples."""
 SENTENCES = [text for text in texts() if " " in text.text and "\n" not in text.text]
 """Texts that people read; the rest are names and templates of files."""
 NOT_SETTINGS = re.compile(r"PRAGMA|python -c|<|torch\.load|timm\.|\(uri=|Dialect\(|capabilities=")
@@ -132,6 +137,8 @@ def test_every_value_in_a_text_is_taken(path, value):
         found = leaves(find_recipe(recipe).config).get(path)
         kinds = found.kinds.get(section, ()) if found is not None and last != "type" else ()
         words = [*switched, *([f"{section}.type={kinds[0]}"] if kinds else [])]
+        if section in ("executor.ray", "executor.slurm"):  # read by the executor of that name alone
+            words.append(section.replace(".", ".type="))
         try:
             parse_request([recipe, *words, f"{path}={value}"], command="tune")
             return

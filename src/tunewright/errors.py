@@ -9,7 +9,9 @@
     ├── DataError              files, rows, columns, values
     │   └── NotWritten         a file that could not be written
     ├── StudyError             storage, locks, names of studies
-    │   └── StorageLost        a storage that failed in the middle of a study
+    │   ├── StorageLost        a storage that failed in the middle of a study
+    │   ├── LeaseHeld          a folder or a study that another process uses
+    │   └── LeaseLost          a study that another coordinator has taken over
     └── RunError               a training that cannot continue
         ├── Diverged           the loss is no longer a finite number
         ├── TaskWeightsCollapsed  one task has all of the weight

@@ -177,7 +177,7 @@ def test_tune_and_plan_share_their_options() -> None:
         dict(inspect.signature(function).parameters)
         for function in (tunewright.plan, tunewright.tune)
     )
-    assert set(of_tune) - set(of_plan) == {"resume", "retry_failed"}
+    assert set(of_tune) - set(of_plan) == {"detach", "resume", "retry_failed"}
     assert [of_tune[name] for name in of_plan] == list(of_plan.values())
     assert of_plan["runs_dir"].default == RUNS
 

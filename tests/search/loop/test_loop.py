@@ -23,6 +23,7 @@ from tunewright.search.stages import TuneResult
 from tunewright.search.study.study import Study
 
 NO_PRUNING = "study.pruner.type=none"
+RUNGS = "study.pruner.min_resource=2"
 
 
 class Recorder(StudyCallback):
@@ -62,14 +63,14 @@ def test_the_optimum_is_found_better_than_by_chance(tmp_path: Path) -> None:
 
 
 def test_a_share_of_the_trials_to_be_pruned_runs_on(tmp_path: Path) -> None:
-    words = ("study.trials=16", "training.epochs=9", "study.audit_pruning=0.5")
+    words = ("study.trials=16", "training.epochs=9", RUNGS, "study.audit_pruning=0.5")
     found = tuned(tmp_path, *words)
     audited = [trial for trial in found.record.trials if trial.audited is not None]
     assert 2 <= len(audited) <= 12
     assert found.record.of_state("pruned"), "the others are stopped"
     assert {trial.audited for trial in audited} <= {2, 4, 8}, "where they would have been stopped"
     assert {(trial.state, max(trial.curve)) for trial in audited} == {("done", 9)}
-    whole = tuned(tmp_path / "all", *words[:2], "study.audit_pruning=1.0")
+    whole = tuned(tmp_path / "all", *words[:3], "study.audit_pruning=1.0")
     assert states(whole) == ["done"] * 16
 
 
@@ -82,11 +83,11 @@ def test_the_default_pruner_prunes_and_keeps_the_best(tmp_path: Path) -> None:
     found = tuned(tmp_path, "study.trials=16", "training.epochs=9")
     pruned = found.record.of_state("pruned")
     assert 4 <= len(pruned) <= 13
-    assert {max(trial.curve) for trial in pruned} <= {2, 4, 8}, "stopped at rungs only"
+    assert {max(trial.curve) for trial in pruned} <= {1, 2, 4, 8}, "stopped at rungs only"
     assert all("not among the best 1/2 at rung" in trial.reason for trial in pruned)
     done = found.record.of_state("done")
     assert all(max(trial.curve) == 9 for trial in done)
-    best_of_all = max(found.record.trials, key=lambda trial: trial.curve[2])
+    best_of_all = max(found.record.trials, key=lambda trial: trial.curve[1])
     assert found.record.best == best_of_all, "these curves do not cross"
 
 
@@ -335,10 +336,10 @@ def test_a_decision_to_prune_outlives_the_coordinator(
     with monkeypatch.context() as patched:
         patched.setattr(RunFolder, "write_request", cutting)
         with pytest.raises(Unplugged):
-            tuned(tmp_path, "study.trials=12")
+            tuned(tmp_path, "study.trials=12", RUNGS)
     running = rows(tmp_path / "study/study.db", "SELECT number FROM trials WHERE state='RUNNING'")
     [(number,)] = running
-    found = tuned(tmp_path, "study.trials=12")
+    found = tuned(tmp_path, "study.trials=12", RUNGS)
     assert found.record.trials[number].state == "pruned"
     assert max(found.record.trials[number].curve) == 2
 
