@@ -28,8 +28,9 @@ pytestmark = pytest.mark.slow
 NAMESPACE = ["unshare", "--mount"]
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def nodes() -> Iterator[Nodes]:
+    """A cluster for each test: the killed node of the one before would look alive for a while."""
     with ray_nodes() as made:
         yield made
 
