@@ -2,6 +2,7 @@
 
 import gc
 import os
+import signal
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -22,6 +23,10 @@ PLUGIN = str(Path(__file__).parent / "plugin")
 # Two test processes and their workers share the cores: a thread that waits for another by spinning
 # takes the core which that one needs. Read by OpenMP when torch is imported.
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
+
+# nohup lets a process ignore SIGHUP, and all that it starts; studies respect that, and the tests of
+# a lost terminal would find nothing.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Worker processes and their forkserver read the environment, this process its own path. At
 # import, since a forkserver that has started sees no later change.
