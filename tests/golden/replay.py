@@ -1,12 +1,14 @@
 """Two trials of two epochs of a recipe, and every number that they report.
 
-`python tests/golden/replay.py [NAME ...]` records `logs/NAME.json` anew.
+`python tests/golden/replay.py [NAME ...]` records `logs/PROCESSOR/NAME.json` anew, for the one that
+it runs on: the last bit of a training depends on it.
 """
 
 import base64
 import json
 import os
 import platform
+import re
 import subprocess
 import sys
 import tempfile
@@ -51,6 +53,11 @@ def machine() -> dict[str, str]:
         "torch": torch.__version__,
         "numpy": np.__version__,
     }
+
+
+def logs_of(processor: str) -> Path:
+    """Return the folder of the logs that a processor has recorded."""
+    return LOGS / re.sub(r"[^A-Za-z0-9]+", "-", processor).strip("-")
 
 
 def replay(name: str, folder: Path) -> dict[str, Any]:
@@ -109,9 +116,10 @@ def _numbers(value: Any, path: str = "") -> Iterator[tuple[str, float]]:
 
 
 if __name__ == "__main__":
-    LOGS.mkdir(exist_ok=True)
+    logs = logs_of(machine()["processor"])
+    logs.mkdir(exist_ok=True, parents=True)
     for name in sys.argv[1:] or RUNS:
         with tempfile.TemporaryDirectory() as place:
             recorded = {"machine": machine(), "log": replay(name, Path(place))}
-        (LOGS / f"{name}.json").write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
+        (logs / f"{name}.json").write_text(json.dumps(recorded, indent=1, sort_keys=True) + "\n")
         print("recorded", name)

@@ -1,8 +1,8 @@
 """What the recipes report for fixed seeds, held against recorded logs.
 
-Equal to the last bit where processor, Python, torch and numpy are those that recorded them.
+Equal to the last bit where processor, Python, torch and numpy are those that recorded one of them.
 Elsewhere the last bits of float32 differ, and two epochs multiply that: each number within 5 %
-or .02.
+or .02 of the first.
 """
 
 import base64
@@ -10,8 +10,10 @@ import json
 import math
 
 import pytest
-from replay import LOGS, RUNS, machine, replay
+from replay import RUNS, logs_of, machine, replay
 
+FIRST = "Intel(R) Xeon(R) Processor"
+"""The processor whose logs others are compared with."""
 RELATIVE, ABSOLUTE = 0.05, 0.02
 FILES = ("predictions", "compressed")
 
@@ -37,11 +39,18 @@ def share_of_equal_lines(found: str, recorded: str) -> float:
     return sum(map(str.__eq__, found.splitlines(), lines)) / len(lines) if lines else 1.0
 
 
+def recorded_on(processor: str, name: str):
+    file = logs_of(processor) / f"{name}.json"
+    return json.loads(file.read_text()) if file.exists() else None
+
+
 @pytest.mark.parametrize(
     "name", [pytest.param(name, marks=[pytest.mark.slow] * (name != "pairs")) for name in RUNS]
 )
 def test_two_trials_of_two_epochs_are_what_they_were(name, tmp_path):
-    stored = json.loads((LOGS / f"{name}.json").read_text())
+    stored = recorded_on(machine()["processor"], name)
+    if stored is None or stored["machine"] != machine():
+        stored = recorded_on(FIRST, name)
     found, recorded = json.loads(json.dumps(replay(name, tmp_path))), stored["log"]
     if machine() == stored["machine"]:
         assert found == recorded
